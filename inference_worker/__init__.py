@@ -1,0 +1,1 @@
+"""The inference process: one a GPU, no Django."""

@@ -1,0 +1,109 @@
+"""What an engine is. The loop knows this interface and nothing else of an engine.
+
+The loop runs `step` in one thread, never two at once, so an engine needs no locks. A slot is a small
+integer below `max_streams`; between `open` and `close` it belongs to one stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wire.messages import StreamOptions, Word
+
+Samples: TypeAlias = NDArray[np.float32]
+
+
+class EngineError(Exception):
+    """The engine could not do a step."""
+
+
+class EngineOutOfMemory(EngineError):
+    """The device has no memory for a batch of this size; a smaller one may fit."""
+
+
+class EngineStartError(EngineError):
+    """The engine cannot start with this configuration."""
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    name: str
+    model: str
+    version: str
+    arch: str
+    languages: tuple[str, ...]
+    chunk_samples: int  # what `step` takes of a stream at a time
+    max_streams: int
+    max_batch: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stream's share of a step. Shorter than a chunk only with `flush` or `last`; may then be empty."""
+
+    slot: int
+    samples: Samples
+    flush: bool = False  # finish the utterance: everything heard so far becomes final
+    last: bool = False  # no more audio will come; implies flush
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What an utterance, or a part of one, sounds like. Milliseconds count from the stream's first sample."""
+
+    words: tuple[Word, ...]
+    start_ms: int
+    end_ms: int
+    is_final: bool
+    speech_final: bool = False
+    stability: float = 0.0
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a step has to say about one slot.
+
+    `processed` and `confirmed` are positions in samples since `open` (see `wire.messages.Progress`).
+    `flushed` says that a flush asked for in this or an earlier step is complete, with all its finals in
+    this or earlier outputs; a `last` row is answered with it too.
+    """
+
+    slot: int
+    processed: int
+    confirmed: int
+    hypotheses: tuple[Hypothesis, ...] = ()
+    speech_started_ms: int | None = None
+    flushed: bool = False
+
+
+@dataclass(frozen=True)
+class StepResult:
+    outputs: Sequence[Output]
+    # Streams that cannot go on, with the reason's code; the others are not affected.
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    info: EngineInfo
+
+    def warm_up(self) -> None:
+        """Do once what would make the first step slow. The worker is not ready before it returns."""
+
+    def open(self, slot: int, options: StreamOptions) -> None: ...
+
+    def step(self, rows: Sequence[Row]) -> StepResult:
+        """Take one chunk of each row's stream. Blocks. May be called with no rows to go on with `backlog`."""
+
+    def close(self, slot: int) -> None:
+        """Forget the slot, whatever state it is in."""
+
+    @property
+    def backlog(self) -> bool:
+        """True while work is left from earlier steps, so `step` is to be called though no audio came."""
+
+    def shut_down(self) -> None: ...

@@ -1,0 +1,191 @@
+"""Every message that crosses between a gateway process and a worker.
+
+One `Envelope` travels a tick and carries the items of many streams. All audio on the wire is 16 kHz mono
+signed 16-bit little-endian; positions are counted in samples from the first sample of the stream.
+
+`stream` is the request id. `epoch` fences: it grows each time a stream is given to a worker, and an item
+of another epoch is dropped, so a worker that comes back late can do no harm.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+WIRE_VERSION = 1
+SAMPLE_RATE = 16_000
+BYTES_PER_SAMPLE = 2
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """What all items have: the stream they are about and the epoch they belong to."""
+
+    stream: str
+    epoch: int
+
+
+class StreamOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the customer asked for, as far as an engine can act on it."""
+
+    model: str = ""
+    language: str = "en"
+    interim_results: bool = False
+    endpointing_ms: int | None = None  # silence that ends an utterance; None: the engine's own, 0: never
+    keyterms: tuple[str, ...] = ()
+    recorded: bool = False  # recorded audio yields to live streams
+
+
+# ---- gateway to worker
+
+
+class Open(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """Give this stream a slot. Answered by `Opened` or `Refused`."""
+
+    tenant: str
+    options: StreamOptions
+    start: int = 0  # position of the first sample that will be sent; above 0 when a stream moves here
+
+
+class Audio(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """Samples from `position` on. A worker that expected another position fails the stream by name."""
+
+    position: int
+    pcm: bytes
+
+
+class Flush(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """Finish the utterance with what has been sent so far (`Finalize`). Answered by `Flushed`."""
+
+    token: int
+
+
+class End(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """No more audio: finish, send the finals, then `Ended`."""
+
+
+class Abort(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """The client is gone: free the slot now, send nothing more."""
+
+
+# ---- worker to gateway
+
+
+class Opened(Item, frozen=True, kw_only=True, omit_defaults=True):
+    worker: str
+    model: str
+    version: str
+    arch: str
+
+
+class Refused(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """The worker cannot serve this stream: `no_capacity`, `draining`, `unknown_model`, `unhealthy`."""
+
+    code: str
+    retry_after_s: float = 1.0
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True):
+    """A word as heard, with milliseconds from the start of the stream."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+
+
+class Partial(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """What the current utterance looks like so far; replaces the partial before it."""
+
+    start_ms: int
+    end_ms: int
+    words: tuple[Word, ...]
+    stability: float = 0.0
+
+
+class Final(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """An utterance, or a part of one, that will not change. `index` counts 0, 1, 2, … in a stream."""
+
+    index: int
+    start_ms: int
+    end_ms: int
+    words: tuple[Word, ...]
+    speech_final: bool = False  # the speaker paused here
+
+
+class SpeechStarted(Item, frozen=True, kw_only=True, omit_defaults=True):
+    at_ms: int
+
+
+class Flushed(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """All that was said before the `Flush` with this token has been sent as finals."""
+
+    token: int
+
+
+class Progress(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """The watermark. Audio before `confirmed` is in a final or was silence and is never needed again;
+    audio before `processed` has been through the engine and is billed."""
+
+    processed: int
+    confirmed: int
+
+
+class Ended(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything has been sent; the slot is free."""
+
+    processed: int
+
+
+class Failed(Item, frozen=True, kw_only=True, omit_defaults=True):
+    """The stream cannot go on here; the slot is free. `processed` was done and is billed."""
+
+    code: str
+    processed: int
+
+
+ToWorker: TypeAlias = Open | Audio | Flush | End | Abort
+ToGateway: TypeAlias = (
+    Opened | Refused | Partial | Final | SpeechStarted | Flushed | Progress | Ended | Failed
+)
+AnyItem: TypeAlias = ToWorker | ToGateway
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one process says to another in one channel-layer message.
+
+    `seq` counts the envelopes that carry items, from 1, per sender and receiver; 0 carries none and only
+    acknowledges. `ack` is the last `seq` received in order from the other side.
+    """
+
+    version: int = WIRE_VERSION
+    sender: str
+    seq: int = 0
+    ack: int = 0
+    items: tuple[AnyItem, ...] = ()
+
+
+class WorkerState(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    UNHEALTHY = "unhealthy"
+    STOPPED = "stopped"
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker tells every gateway of its region a few times a second."""
+
+    version: int = WIRE_VERSION
+    worker: str  # its name, for people
+    address: str  # its channel, for envelopes
+    region: str
+    state: WorkerState
+    engine: str
+    model: str
+    languages: tuple[str, ...]
+    capacity: int
+    active: int
+    step_p95_ms: float = 0.0
+    queue_p95_ms: float = 0.0

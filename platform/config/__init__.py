@@ -1,0 +1,1 @@
+"""Settings, environment, URLs, ASGI and Celery: how the parts are put together."""

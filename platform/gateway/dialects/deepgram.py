@@ -1,0 +1,167 @@
+"""Deepgram's `/v1/listen`: our native protocol. Our additions are fields of its known messages, never new ones,
+because its SDKs hand an unknown type to the customer's callback as nothing at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from gateway.errors import BadMessage
+from gateway.events import (
+    ClientMessage,
+    CloseStream,
+    Command,
+    Finalize,
+    KeepAlive,
+    Problem,
+    Summary,
+    Transcript,
+)
+from wire.messages import Word
+
+MAX_TEXT_BYTES = 65_536
+_COMMANDS: dict[str, Command] = {
+    "KeepAlive": KeepAlive(),
+    "Finalize": Finalize(),
+    "CloseStream": CloseStream(),
+}
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_decoder = msgspec.json.Decoder(_Typed)
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class About:
+    """What stays the same in all messages of a stream."""
+
+    request_id: str
+    region: str
+    worker: str
+    model: str
+    version: str
+    arch: str
+    created: str
+    punctuate: bool = True
+
+
+def decode_text(text: str) -> Command:
+    if len(text) > MAX_TEXT_BYTES:
+        raise BadMessage(f"It has {len(text)} characters; at most {MAX_TEXT_BYTES} are read.")
+    try:
+        kind = _decoder.decode(text).type
+    except (msgspec.DecodeError, RecursionError):
+        raise BadMessage('A text message is a JSON object with a string "type".') from None
+    if kind not in _COMMANDS:
+        raise BadMessage(f"Type {kind[:40]!r} is not one of {', '.join(_COMMANDS)}.")
+    return _COMMANDS[kind]
+
+
+def encode(message: ClientMessage, about: About) -> str:
+    return _encoder.encode(_body(message, about)).decode()
+
+
+def _body(message: ClientMessage, about: About) -> dict[str, object]:
+    if isinstance(message, Transcript):
+        return _results(message, about)
+    if isinstance(message, Summary):
+        return _metadata(message, about)
+    return error_body(message, about.request_id)
+
+
+def _results(result: Transcript, about: About) -> dict[str, object]:
+    words = [_word(word, about.punctuate) for word in result.words]
+    # The confidence of nothing said is 0, as Deepgram has it.
+    confidence = sum(word.confidence for word in result.words) / len(result.words) if result.words else 0.0
+    alternative = {
+        "transcript": " ".join(str(word["punctuated_word"]) for word in words),
+        "confidence": round(confidence, 4),
+        "words": words,
+    }
+    body: dict[str, object] = {
+        "type": "Results",
+        "channel_index": [0, 1],
+        "duration": _seconds(result.end_ms - result.start_ms),
+        "start": _seconds(result.start_ms),
+        "is_final": result.is_final,
+        "speech_final": result.speech_final,
+        "from_finalize": result.from_finalize,
+        "seq": result.seq,
+        "channel": {"alternatives": [alternative]},
+        "metadata": {
+            "request_id": about.request_id,
+            "model_info": _model_info(about),
+            "model_uuid": about.model,
+            "region": about.region,
+            "worker": about.worker,
+            "billed_seconds": _seconds(result.billed_ms),
+        },
+    }
+    if result.stability is not None:
+        body["stability"] = round(result.stability, 3)
+    return body
+
+
+def _metadata(summary: Summary, about: About) -> dict[str, object]:
+    return {
+        "type": "Metadata",
+        "transaction_key": "deprecated",
+        "request_id": about.request_id,
+        "sha256": summary.audio_sha256,
+        "created": about.created,
+        "duration": _seconds(summary.audio_ms),
+        "channels": 1,
+        "models": [about.model],
+        "model_info": {about.model: _model_info(about)},
+        "region": about.region,
+        "worker": about.worker,
+        "billed_seconds": _seconds(summary.billed_ms),
+    }
+
+
+def error_body(problem: Problem, request_id: str) -> dict[str, object]:
+    error = problem.error
+    return {
+        "type": "Error",
+        "variant": error.code,
+        "description": error.sentence,
+        "code": error.code,
+        "message": error.sentence,
+        "request_id": request_id,
+    }
+
+
+def _word(word: Word, punctuate: bool) -> dict[str, object]:
+    bare = bare_word(word.text)
+    return {
+        "word": bare,
+        "start": _seconds(word.start_ms),
+        "end": _seconds(word.end_ms),
+        "confidence": round(word.confidence, 4),
+        "punctuated_word": word.text if punctuate else bare,
+    }
+
+
+def bare_word(text: str) -> str:
+    """`Don't,` as `don't`; what is nothing but punctuation stays as it is."""
+    low = text.lower()
+    start, end = 0, len(low)
+    while start < end and not low[start].isalnum():
+        start += 1
+    while end > start and not low[end - 1].isalnum():
+        end -= 1
+    return low[start:end] or low
+
+
+def _model_info(about: About) -> dict[Literal["name", "version", "arch"], str]:
+    return {"name": about.model, "version": about.version, "arch": about.arch}
+
+
+def _seconds(milliseconds: int) -> float:
+    return milliseconds / 1000

@@ -1,0 +1,223 @@
+"""Every refusal of the gateway: its stable code, HTTP status, close code, and the sentence the client reads.
+
+    GatewayError
+    ├── BadParameter            a query parameter has a bad value
+    ├── AccessDenied …          the key is missing, wrong, or not allowed to do this
+    ├── TooManyFailures         too many bad keys from one address
+    ├── Unavailable …           nothing here can serve the stream now; try again
+    └── StreamError …           the stream was open and cannot go on
+
+The docstring of a class is its sentence. The close code is for a socket that is already open: 1008 for what
+the client did, 4xxx for what happened to us. Never 1011 for ours but the one Deepgram documents, because
+some clients answer 1011 by reconnecting thirty times at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class GatewayError(Exception):
+    """The request cannot be served."""
+
+    code = "error"
+    status = 500
+    close_code = 4000
+    retry_after_s: float | None = None
+
+    def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        self.detail = detail
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        base = " ".join((type(self).__doc__ or "").split())
+        return f"{base} {self.detail}".strip()
+
+
+class BadParameter(GatewayError):
+    """A query parameter has a value that is not allowed."""
+
+    code = "bad_parameter"
+    status = 400
+    close_code = 1008
+
+
+class AccessDenied(GatewayError):
+    """The API key may not do this."""
+
+    code = "access_denied"
+    status = 403
+    close_code = 1008
+
+
+class KeyMissing(AccessDenied):
+    """No API key. Send `Authorization: Token YOUR_KEY`, or the WebSocket subprotocols `token, YOUR_KEY`."""
+
+    code = "key_missing"
+    status = 401
+
+
+class KeyRejected(AccessDenied):
+    """The API key is malformed or unknown. Copy it again, or issue a new one."""
+
+    code = "key_rejected"
+    status = 401
+
+
+class KeyExpired(AccessDenied):
+    """The API key has expired. Issue a new one."""
+
+    code = "key_expired"
+    status = 401
+
+
+class KeyRevoked(AccessDenied):
+    """The API key has been revoked. Use another one."""
+
+    code = "key_revoked"
+    status = 401
+
+
+class ScopeMissing(AccessDenied):
+    """The API key does not have the scope this needs. Issue one that has it."""
+
+    code = "scope_missing"
+
+
+class OriginNotAllowed(AccessDenied):
+    """The API key may not be used from this web origin. Add the origin to the key's allowed origins."""
+
+    code = "origin_not_allowed"
+
+
+class TenantSuspended(AccessDenied):
+    """The organisation is suspended. Its owner can ask the operator why."""
+
+    code = "tenant_suspended"
+
+
+class TooManyFailures(GatewayError):
+    """Too many requests with a bad API key came from this address. Wait, then try with a good one."""
+
+    code = "too_many_failures"
+    status = 429
+    close_code = 1008
+    retry_after_s = 60.0
+
+
+class Unavailable(GatewayError):
+    """The service cannot take this now. Try again."""
+
+    code = "unavailable"
+    status = 503
+    close_code = 4503
+    retry_after_s = 1.0
+
+
+class NoCapacity(Unavailable):
+    """Every worker is full. Try again after the time in Retry-After."""
+
+    code = "no_capacity"
+
+
+class NoWorker(Unavailable):
+    """No inference worker is ready. Try again after the time in Retry-After."""
+
+    code = "no_worker"
+
+
+class UnknownModel(BadParameter):
+    """No worker here serves this model or language."""
+
+    code = "unknown_model"
+
+
+class AuthUnavailable(Unavailable):
+    """The API key cannot be checked right now. Try again."""
+
+    code = "auth_unavailable"
+
+
+class GatewayDraining(Unavailable):
+    """This gateway is stopping. Connect again to reach another."""
+
+    code = "gateway_draining"
+    close_code = 1012
+
+
+class StreamError(GatewayError):
+    """The stream cannot go on."""
+
+    code = "stream_error"
+
+
+class BadMessage(StreamError):
+    """A text message is not one this protocol has."""
+
+    code = "bad_message"
+    status = 400
+    close_code = 1008
+
+
+class BadAudio(StreamError):
+    """The audio does not fit the encoding that was asked for."""
+
+    code = "bad_audio"
+    status = 400
+    close_code = 1008
+
+
+class IdleTimeout(StreamError):
+    """Neither audio nor KeepAlive came for too long. Send KeepAlive while there is no audio."""
+
+    # Deepgram's own code and close code for this, which its clients know.
+    code = "NET-0001"
+    status = 408
+    close_code = 1011
+
+
+class StreamTooLong(StreamError):
+    """The stream reached the longest time allowed. Open a new one."""
+
+    code = "stream_too_long"
+    close_code = 1008
+
+
+class ClientTooSlow(StreamError):
+    """The client did not read its results for too long."""
+
+    code = "client_too_slow"
+    close_code = 1008
+
+
+class WorkerLost(StreamError):
+    """The inference worker of this stream is gone. Open a new stream and send the audio after the last final."""
+
+    code = "worker_lost"
+    status = 503
+    close_code = 4503
+
+
+class EngineFailed(StreamError):
+    """The engine failed on this stream. Open a new stream and send the audio after the last final."""
+
+    code = "engine_failed"
+    status = 503
+    close_code = 4500
+
+
+class InternalError(StreamError):
+    """Something is broken on our side. The request id finds it in the logs."""
+
+    code = "internal_error"
+    close_code = 4500
+
+
+def all_errors(base: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
+    """Every class of the tree, `base` first."""
+    yield base
+    for child in base.__subclasses__():
+        yield from all_errors(child)

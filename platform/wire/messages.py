@@ -157,10 +157,16 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `seq` counts the envelopes that carry items, from 1, per sender and receiver; 0 carries none and only
     acknowledges. `ack` is the last `seq` received in order from the other side.
+
+    `link` numbers the tries of one gateway at one worker: the gateway begins with 1, and once a link is
+    broken it begins the next, numbered one higher, from `seq` 1; the worker answers under the number it was
+    called with. Envelopes of another link are dropped, so what is left of a broken one does no harm.
     """
 
     version: int = WIRE_VERSION
     sender: str
+    link: int = 1
+    broken: bool = False  # the sender has given this link up; what was not acknowledged is lost
     seq: int = 0
     ack: int = 0
     items: tuple[AnyItem, ...] = ()

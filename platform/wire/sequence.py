@@ -3,7 +3,7 @@
 A `Peer` is one side's view of the other. What it is given to send goes out in numbered envelopes and is
 kept until the other side acknowledges it. An envelope that arrives out of order is dropped and asked for
 again by repeating the last good number, so items are delivered once each, in order, or the peer is
-`broken` by name; never silently incomplete.
+`broken` by name; never silently incomplete. A broken peer is thrown away; a new one has the next `link`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ MAX_ENVELOPE_BYTES = 256 * 1024
 ITEM_OVERHEAD_BYTES = 200
 
 
+MIN_RESENDS = 3
+
+
 class PeerBroken(Exception):
-    """The other side has not acknowledged for longer or more than this side can keep."""
+    """The other side has not acknowledged for longer or more than this side can keep, or has given up."""
 
 
 def _weight(item: AnyItem) -> int:
@@ -34,6 +37,7 @@ class Peer:
     """`me` and the number of the next envelope; what is out and not acknowledged; what came in."""
 
     me: str
+    link: int = 1
     max_unacknowledged_bytes: int = 64 * 1024 * 1024
     resend_after_s: float = 0.5
     broken_after_s: float = 5.0
@@ -48,7 +52,7 @@ class Peer:
     _must_answer: bool = False
     _last_progress: float = 0.0
     _last_resend: float = 0.0
-    _last_gap: float = -1.0
+    _fruitless_resends: int = 0
 
     def send(self, items: Iterable[AnyItem]) -> None:
         for item in items:
@@ -63,19 +67,25 @@ class Peer:
             self._last_progress = self._last_resend = now
         envelopes: list[Envelope] = []
         if self._unacknowledged:
-            if now - self._last_progress > self.broken_after_s:
+            # Counting as well as timing: a process that was suspended gets to hear before it judges.
+            late = now - self._last_progress > self.broken_after_s
+            if late and self._fruitless_resends >= MIN_RESENDS:
                 raise PeerBroken("no acknowledgement in time")
             if now - self._last_resend >= self.resend_after_s:
                 envelopes += self._resend(now)
         while self._waiting:
             envelopes.append(self._pack())
         if self._must_answer and not envelopes:
-            envelopes.append(Envelope(sender=self.me, ack=self.received))
+            envelopes.append(self._envelope())
         self._must_answer = False
         return envelopes
 
     def receive(self, envelope: Envelope, now: float) -> tuple[AnyItem, ...]:
         """The items of `envelope` if it is the next in order; else none, and a repeat is asked for."""
+        if envelope.link != self.link:
+            return ()
+        if envelope.broken:
+            raise PeerBroken("the other side has given this link up")
         self._acknowledge(envelope, now)
         if envelope.seq == 0:
             return ()
@@ -84,6 +94,10 @@ class Peer:
             return ()
         self.received = envelope.seq
         return envelope.items
+
+    def farewell(self) -> Envelope:
+        """Tells the other side that this one has given the link up, so that it need not find out by waiting."""
+        return Envelope(sender=self.me, link=self.link, broken=True)
 
     @property
     def idle(self) -> bool:
@@ -94,6 +108,8 @@ class Peer:
         return self._unacknowledged_bytes + self._waiting_bytes
 
     def _acknowledge(self, envelope: Envelope, now: float) -> None:
+        if envelope.ack >= self._next_seq:
+            raise PeerBroken("the other side acknowledges what was never sent")
         progressed = False
         while self._unacknowledged and self._unacknowledged[0][0].seq <= envelope.ack:
             _, weight = self._unacknowledged.popleft()
@@ -101,14 +117,16 @@ class Peer:
             progressed = True
         if progressed:
             self._last_progress = self._last_resend = now
+            self._fruitless_resends = 0
 
     def _resend(self, now: float) -> list[Envelope]:
         self._last_resend = now
+        self._fruitless_resends += 1
         self.resent += len(self._unacknowledged)
-        return [
-            Envelope(sender=self.me, seq=sent.seq, ack=self.received, items=sent.items)
-            for sent, _ in self._unacknowledged
-        ]
+        return [self._envelope(sent.seq, sent.items) for sent, _ in self._unacknowledged]
+
+    def _envelope(self, seq: int = 0, items: tuple[AnyItem, ...] = ()) -> Envelope:
+        return Envelope(sender=self.me, link=self.link, seq=seq, ack=self.received, items=items)
 
     def _pack(self) -> Envelope:
         items: list[AnyItem] = []
@@ -118,7 +136,7 @@ class Peer:
             items.append(item)
             weight += _weight(item)
         self._waiting_bytes -= weight
-        envelope = Envelope(sender=self.me, seq=self._next_seq, ack=self.received, items=tuple(items))
+        envelope = self._envelope(self._next_seq, tuple(items))
         self._next_seq += 1
         self._unacknowledged.append((envelope, weight))
         self._unacknowledged_bytes += weight

@@ -77,5 +77,6 @@ class ResampledLinear16:
 
 def decoder(encoding: str, sample_rate: int) -> Decoder:
     """The decoder for parameters that `gateway.parameters` has allowed."""
-    assert encoding == "linear16"
+    if encoding != "linear16":
+        raise ValueError(f"no decoder for {encoding}")
     return Linear16() if sample_rate == SAMPLE_RATE else ResampledLinear16(sample_rate)

@@ -194,7 +194,7 @@ class ClientTooSlow(StreamError):
 
 
 class WorkerLost(StreamError):
-    """The inference worker of this stream is gone. Open a new stream and send the audio after the last final."""
+    """The inference worker is gone. Open a new stream and send the audio after the last final."""
 
     code = "worker_lost"
     status = 503

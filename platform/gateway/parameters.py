@@ -1,4 +1,4 @@
-"""The query string of `/v1/listen`. Unknown parameters are let pass; a bad value is named, with what is allowed."""
+"""The query string of `/v1/listen`: unknown parameters pass, a bad value is named, with what is allowed."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ to them is taken out through `…_to_send`. Every method may be called in any or
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from gateway.audio import Decoder
@@ -86,7 +86,8 @@ class Session:
         self._sha256 = hashlib.sha256()
         self._sent = 0  # samples given to the worker
         self._processed = 0  # samples the worker has put through its engine
-        self._next_final = 0
+        self._next_index = 0  # of the worker's finals
+        self._next_seq = 0  # of ours
         self._flushes_asked = self._flushes_done = 0
         self._held_final: Transcript | None = None
         self._bad_messages = 0
@@ -113,7 +114,7 @@ class Session:
             self.state = State.ENDING
 
     def receive_bad_message(self, error: BadMessage, now: float) -> None:
-        """A message the dialect cannot read costs its sender an error, and the stream only when it goes on."""
+        """A message the dialect cannot read costs its sender an error; many cost the stream."""
         if self.state is not State.OPEN:
             return
         self._heard_at = now
@@ -147,9 +148,7 @@ class Session:
             self._progress(item.processed)
             self._release_final(from_finalize=self._flushes_done < self._flushes_asked)
             self._bill(self._processed_ms)
-            self._to_client.append(
-                Summary(self._decoder.input_ms, self._sha256.hexdigest(), self.billed_ms)
-            )
+            self._to_client.append(Summary(self._decoder.input_ms, self._sha256.hexdigest(), self.billed_ms))
             self._shut(Close(1000))
         elif isinstance(item, Failed):
             self._progress(item.processed)
@@ -189,8 +188,7 @@ class Session:
     def window_full(self) -> bool:
         """True while so much audio waits for the worker that no more is to be read from the client."""
         return (
-            self.state is State.OPEN
-            and self._sent - self._processed >= self._limits.window_s * SAMPLE_RATE
+            self.state is State.OPEN and self._sent - self._processed >= self._limits.window_s * SAMPLE_RATE
         )
 
     # ---- what is to be sent
@@ -245,7 +243,7 @@ class Session:
         self._drop_unsent_partial()
         self._to_client.append(
             Transcript(
-                seq=self._next_final,
+                seq=self._next_seq,
                 words=item.words,
                 start_ms=item.start_ms,
                 end_ms=item.end_ms,
@@ -256,14 +254,14 @@ class Session:
         )
 
     def _final(self, item: Final) -> None:
-        if item.index != self._next_final:
-            # Cannot happen while the link delivers in order; if it does, stop rather than lose or repeat words.
+        if item.index != self._next_index:
+            # The link delivers in order; should it ever not, stop rather than lose or repeat words.
             self.fail(StreamError("Its results came out of order."))
             return
-        self._next_final += 1
-        self._release_final(from_finalize=False)
-        final = Transcript(
-            seq=item.index,
+        self._next_index += 1
+        self._release_final()
+        self._held_final = Transcript(
+            seq=self._next_seq,
             words=item.words,
             start_ms=item.start_ms,
             end_ms=item.end_ms,
@@ -272,19 +270,17 @@ class Session:
             billed_ms=self.billed_ms,
         )
         # The last final before `Flushed` is the one to be marked; until that is known it is held back.
-        if self._flushes_done < self._flushes_asked:
-            self._held_final = final
-        else:
-            self._say_final(final)
+        if self._flushes_done == self._flushes_asked:
+            self._release_final()
 
     def _flushed(self, item: Flushed) -> None:
-        if item.token <= self._flushes_done or item.token > self._flushes_asked:
+        if not self._flushes_done < item.token <= self._flushes_asked:
             return
         self._flushes_done = item.token
         if self._held_final is None:
             at_ms = self._processed_ms
             self._held_final = Transcript(
-                seq=self._next_final - 1 if self._next_final else 0,
+                seq=self._next_seq,
                 words=(),
                 start_ms=at_ms,
                 end_ms=at_ms,
@@ -293,26 +289,13 @@ class Session:
             )
         self._release_final(from_finalize=True)
 
-    def _release_final(self, *, from_finalize: bool) -> None:
+    def _release_final(self, *, from_finalize: bool = False) -> None:
         if self._held_final is None:
             return
-        held, self._held_final = self._held_final, None
-        self._say_final(
-            Transcript(
-                seq=held.seq,
-                words=held.words,
-                start_ms=held.start_ms,
-                end_ms=held.end_ms,
-                is_final=True,
-                speech_final=held.speech_final,
-                from_finalize=from_finalize,
-                billed_ms=held.billed_ms,
-            )
-        )
-
-    def _say_final(self, final: Transcript) -> None:
         self._drop_unsent_partial()
-        self._to_client.append(final)
+        self._to_client.append(replace(self._held_final, from_finalize=from_finalize))
+        self._held_final = None
+        self._next_seq += 1
 
     def _drop_unsent_partial(self) -> None:
         """A client that does not read loses partials, never finals; a newer result makes a partial stale."""
@@ -320,7 +303,7 @@ class Session:
             self._to_client.pop()
 
     def _fail_without_abort(self, error: GatewayError) -> None:
-        self._release_final(from_finalize=False)
+        self._release_final()
         self._bill(self._processed_ms)
         self._to_client.append(Problem(error))
         self._shut(Close(error.close_code, error.code))

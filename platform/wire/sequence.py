@@ -99,6 +99,10 @@ class Peer:
         """Tells the other side that this one has given the link up, so that it need not find out by waiting."""
         return Envelope(sender=self.me, link=self.link, broken=True)
 
+    def keepalive(self) -> Envelope:
+        """Says that this side lives, when it has nothing else to say."""
+        return self._envelope()
+
     @property
     def idle(self) -> bool:
         return not (self._unacknowledged or self._waiting or self._must_answer)

@@ -1,5 +1,8 @@
-"""Deepgram's `/v1/listen`: our native protocol. Our additions are fields of its known messages, never new ones,
-because its SDKs hand an unknown type to the customer's callback as nothing at all."""
+"""Deepgram's `/v1/listen`: our native protocol.
+
+Our additions are fields of its known messages, never new types, because its SDKs hand an unknown type to
+the customer's callback as nothing at all.
+"""
 
 from __future__ import annotations
 

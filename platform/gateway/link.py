@@ -1,0 +1,284 @@
+"""The gateway process's end of the channel layer: heartbeats in, and one `Peer` for each worker it uses.
+
+Items of all streams for one worker are gathered for a few milliseconds and travel as one message. A worker
+that falls silent, says that it stopped, or stops acknowledging is lost: its streams are told at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway import telemetry
+from gateway.errors import NoCapacity, NoWorker, Unavailable, UnknownModel
+from gateway.workers import Pool, speaks
+from wire import addresses
+from wire.codec import WireError, encode_envelope
+from wire.mailbox import Layer, Mailbox
+from wire.messages import (
+    Envelope,
+    Heartbeat,
+    Open,
+    Opened,
+    Refused,
+    StreamOptions,
+    ToGateway,
+    ToWorker,
+    WorkerState,
+)
+from wire.sequence import Peer, PeerBroken
+
+log = logging.getLogger(__name__)
+
+GATHER_S = 0.004
+HOUSEKEEPING_S = 0.25
+KEEPALIVE_S = 2.0
+OPEN_TIMEOUT_S = 2.0
+OPEN_ATTEMPTS = 3
+
+
+class Receiver(Protocol):
+    """A stream's consumer, as the link sees it. Called on the event loop; must not block or raise."""
+
+    def receive_from_worker(self, item: ToGateway) -> None: ...
+
+    def receive_worker_lost(self) -> None: ...
+
+
+@dataclass
+class Placement:
+    """Where a stream lives: on which worker, in which epoch."""
+
+    stream: str
+    epoch: int
+    address: str
+    opened: Opened
+
+
+@dataclass
+class _Worker:
+    peer: Peer
+    streams: dict[str, Receiver] = field(default_factory=dict)
+    spoke_at: float = 0.0
+
+
+class Link:
+    def __init__(self, layer: Layer, region: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.pool = Pool()
+        self.heard_at: float | None = None
+        self._layer = layer
+        self._region = region
+        self._clock = clock
+        self._mailbox: Mailbox | None = None
+        self._workers: dict[str, _Worker] = {}
+        self._links: dict[str, int] = {}  # the number of the last link to each address
+        self._opening: dict[str, asyncio.Future[Opened | Refused]] = {}
+        self._something_to_send = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._mailbox = await Mailbox.open(self._layer, addresses.GATEWAY_PREFIX)
+        await self._mailbox.join(addresses.heartbeat_group(self._region))
+        loops = (self._receive_forever, self._send_forever, self._keep_house_forever)
+        self._tasks = [asyncio.create_task(loop(), name=f"link {loop.__name__}") for loop in loops]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._mailbox is not None:
+            await self._mailbox.close()
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    @property
+    def active(self) -> int:
+        return sum(len(worker.streams) for worker in self._workers.values())
+
+    # ---- streams
+
+    async def open(
+        self, stream: str, tenant: str, options: StreamOptions, receiver: Receiver, epoch: int = 1
+    ) -> Placement:
+        """Find the stream a worker that has taken it. Raises `Unavailable` when there is none."""
+        tried: frozenset[str] = frozenset()
+        refused: Refused | None = None
+        for _ in range(OPEN_ATTEMPTS):
+            heartbeat = self.pool.choose(options.language, tried)
+            if heartbeat is None:
+                break
+            tried |= {heartbeat.address}
+            # Each attempt is an epoch of its own, so that what a worker says too late is nobody's.
+            answer = await self._ask(
+                heartbeat.address,
+                Open(stream=stream, epoch=epoch, tenant=tenant, options=options),
+                receiver,
+            )
+            if isinstance(answer, Opened):
+                return Placement(stream, epoch, heartbeat.address, answer)
+            self.release(heartbeat.address, stream)
+            refused, epoch = answer, epoch + 1
+        raise self._refusal(options.language, refused)
+
+    def send(self, address: str, items: Iterable[ToWorker]) -> None:
+        worker = self._workers.get(address)
+        if worker is None:
+            return
+        try:
+            worker.peer.send(items)
+        except PeerBroken as error:
+            self._lose(address, str(error))
+        self._something_to_send.set()
+
+    def release(self, address: str, stream: str) -> None:
+        """The stream is over; nothing more is delivered to it."""
+        worker = self._workers.get(address)
+        if worker is not None:
+            worker.streams.pop(stream, None)
+
+    async def _ask(self, address: str, item: Open, receiver: Receiver) -> Opened | Refused | None:
+        answer: asyncio.Future[Opened | Refused] = asyncio.get_running_loop().create_future()
+        self._worker(address).streams[item.stream] = receiver
+        self._opening[item.stream] = answer
+        self.send(address, [item])
+        try:
+            return await asyncio.wait_for(answer, OPEN_TIMEOUT_S)
+        except TimeoutError:
+            telemetry.open_timeouts.inc()
+            return None
+        finally:
+            self._opening.pop(item.stream, None)
+
+    def _refusal(self, language: str, refused: Refused | None) -> Unavailable | UnknownModel:
+        if refused is not None and refused.code in ("unknown_model", "unknown_language"):
+            return UnknownModel()
+        ready = self.pool.ready()
+        if ready and not any(speaks(heartbeat, language) for heartbeat in ready):
+            spoken = sorted({name for heartbeat in ready for name in heartbeat.languages})
+            return UnknownModel(f"language={language!r}: allowed is {', '.join(spoken)}.")
+        if not ready:
+            return NoWorker()
+        return NoCapacity(retry_after_s=refused.retry_after_s if refused is not None else None)
+
+    # ---- workers
+
+    def _worker(self, address: str) -> _Worker:
+        if address not in self._workers:
+            number = self._links.get(address, 0) + 1
+            self._links[address] = number
+            self._workers[address] = _Worker(Peer(me=self._address, link=number), spoke_at=self._clock())
+        return self._workers[address]
+
+    @property
+    def _address(self) -> str:
+        if self._mailbox is None:
+            raise RuntimeError("the link has not been started")
+        return self._mailbox.address
+
+    def _lose(self, address: str, why: str) -> None:
+        self.pool.forget(address)
+        worker = self._workers.pop(address, None)
+        if worker is None:
+            return
+        telemetry.workers_lost.inc()
+        log.warning("worker %s lost (%s) with %d streams", address, why, len(worker.streams))
+        for stream, receiver in worker.streams.items():
+            opening = self._opening.get(stream)
+            if opening is not None:
+                if not opening.done():
+                    opening.set_result(
+                        Refused(stream=stream, epoch=0, code="worker_lost"),
+                    )
+            else:
+                receiver.receive_worker_lost()
+
+    # ---- the three loops
+
+    async def _receive_forever(self) -> None:
+        if self._mailbox is None:
+            return
+        while True:
+            try:
+                message = await self._mailbox.receive()
+            except WireError as error:
+                telemetry.wire_errors.inc()
+                log.warning("dropped a message: %s", error)
+                continue
+            if isinstance(message, Heartbeat):
+                self._hear(message)
+            else:
+                self._receive(message)
+
+    def _hear(self, heartbeat: Heartbeat) -> None:
+        if heartbeat.region != self._region:
+            return
+        self.heard_at = self._clock()
+        self.pool.hear(heartbeat, self.heard_at)
+        if heartbeat.state is WorkerState.STOPPED:
+            self._lose(heartbeat.address, "stopped")
+
+    def _receive(self, envelope: Envelope) -> None:
+        worker = self._workers.get(envelope.sender)
+        if worker is None:
+            return
+        try:
+            items = worker.peer.receive(envelope, self._clock())
+        except PeerBroken as error:
+            self._lose(envelope.sender, str(error))
+            return
+        for item in items:
+            if isinstance(item, Opened | Refused):
+                opening = self._opening.get(item.stream)
+                if opening is not None and not opening.done():
+                    opening.set_result(item)
+            elif (receiver := worker.streams.get(item.stream)) is not None:
+                receiver.receive_from_worker(item)  # type: ignore[arg-type]  # a worker sends ToGateway only
+        self._something_to_send.set()
+
+    async def _send_forever(self) -> None:
+        while True:
+            await self._something_to_send.wait()
+            await asyncio.sleep(GATHER_S)
+            self._something_to_send.clear()
+            await self._send_due()
+
+    async def _keep_house_forever(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            now = self._clock()
+            for address in self.pool.silent(now):
+                self._lose(address, "silent")
+            for address, worker in self._workers.items():
+                if worker.streams and now - worker.spoke_at > KEEPALIVE_S:
+                    await self._post(address, worker.peer.keepalive())
+                    worker.spoke_at = now
+            await self._send_due()
+            telemetry.streams_active.set(self.active)
+            telemetry.workers_ready.set(len(self.pool.ready()))
+
+    async def _send_due(self) -> None:
+        now = self._clock()
+        for address, worker in list(self._workers.items()):
+            try:
+                envelopes = worker.peer.envelopes_to_send(now)
+            except PeerBroken as error:
+                await self._post(address, worker.peer.farewell())
+                self._lose(address, str(error))
+                continue
+            for envelope in envelopes:
+                await self._post(address, envelope)
+                worker.spoke_at = now
+
+    async def _post(self, address: str, envelope: Envelope) -> None:
+        try:
+            await self._layer.send(address, encode_envelope(envelope))
+        except Exception as error:
+            # What was not sent stays unacknowledged and is sent again; when Redis stays away the peer breaks.
+            telemetry.layer_errors.inc()
+            log.warning("channel layer: %s", type(error).__name__)

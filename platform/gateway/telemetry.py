@@ -1,0 +1,34 @@
+"""The gateway's metrics. Names and numbers only: no key, tenant, audio or transcript is ever a label."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+streams_active = Gauge("stenogate_gateway_streams_active", "Streams open in this process.")
+streams_opened = Counter("stenogate_gateway_streams_opened_total", "Streams accepted.")
+streams_refused = Counter(
+    "stenogate_gateway_streams_refused_total", "Handshakes refused, by error code.", ["code"]
+)
+streams_closed = Counter("stenogate_gateway_streams_closed_total", "Streams ended, by reason.", ["reason"])
+bad_messages = Counter("stenogate_gateway_bad_messages_total", "Text messages that no dialect could read.")
+audio_bytes = Counter("stenogate_gateway_audio_bytes_total", "Bytes of audio received.")
+results_sent = Counter("stenogate_gateway_results_sent_total", "Results sent to clients, by kind.", ["kind"])
+open_seconds = Histogram(
+    "stenogate_gateway_open_seconds",
+    "Handshake received to stream accepted.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+key_lookups = Counter(
+    "stenogate_gateway_key_lookups_total", "API key checks, by where the key was found.", ["from_"]
+)
+workers_ready = Gauge("stenogate_gateway_workers_ready", "Workers that take streams.")
+workers_lost = Counter("stenogate_gateway_workers_lost_total", "Workers that stopped answering or stopped.")
+open_timeouts = Counter(
+    "stenogate_gateway_open_timeouts_total", "Workers that did not answer an Open in time."
+)
+wire_errors = Counter("stenogate_gateway_wire_errors_total", "Messages from workers that were malformed.")
+layer_errors = Counter("stenogate_gateway_layer_errors_total", "Channel-layer sends that failed.")
+usage_waiting = Gauge("stenogate_gateway_usage_waiting", "Usage events not yet handed to the broker.")
+usage_dropped = Counter(
+    "stenogate_gateway_usage_dropped_total", "Usage events lost because the bound was reached."
+)

@@ -1,0 +1,81 @@
+"""Which workers this gateway knows, and which of them takes the next stream. No I/O, no clock."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from wire.messages import Heartbeat, WorkerState
+
+# Four missed heartbeats; a live worker never misses so many, and a client is told within a second.
+SILENT_AFTER_S = 1.0
+
+
+@dataclass
+class Known:
+    heartbeat: Heartbeat
+    heard_at: float
+    # Opened from here since that heartbeat: its `active` does not count them yet.
+    reserved: int = 0
+
+    @property
+    def room(self) -> int:
+        return self.heartbeat.capacity - self.heartbeat.active - self.reserved
+
+    @property
+    def load(self) -> float:
+        return 1 - self.room / max(1, self.heartbeat.capacity)
+
+
+@dataclass
+class Pool:
+    """The workers of one region, by address."""
+
+    random: random.Random = field(default_factory=random.Random)
+    _known: dict[str, Known] = field(default_factory=dict)
+
+    def hear(self, heartbeat: Heartbeat, now: float) -> None:
+        if heartbeat.state is WorkerState.STOPPED:
+            self._known.pop(heartbeat.address, None)
+        else:
+            self._known[heartbeat.address] = Known(heartbeat, now)
+
+    def silent(self, now: float) -> list[str]:
+        """Addresses not heard from for too long, which are forgotten by this call."""
+        gone = [a for a, known in self._known.items() if now - known.heard_at > SILENT_AFTER_S]
+        for address in gone:
+            del self._known[address]
+        return gone
+
+    def forget(self, address: str) -> None:
+        self._known.pop(address, None)
+
+    def choose(self, language: str, without: frozenset[str] = frozenset()) -> Heartbeat | None:
+        """The less loaded of two workers picked by chance, so that gateways do not all rush to the same one."""
+        fit = [
+            known
+            for address, known in self._known.items()
+            if address not in without
+            and known.heartbeat.state is WorkerState.READY
+            and known.room > 0
+            and speaks(known.heartbeat, language)
+        ]
+        if not fit:
+            return None
+        best = min(self.random.sample(fit, min(2, len(fit))), key=lambda known: known.load)
+        best.reserved += 1
+        return best.heartbeat
+
+    def ready(self) -> list[Heartbeat]:
+        return [k.heartbeat for k in self._known.values() if k.heartbeat.state is WorkerState.READY]
+
+    def all(self) -> list[Heartbeat]:
+        return [known.heartbeat for known in self._known.values()]
+
+
+def speaks(heartbeat: Heartbeat, language: str) -> bool:
+    """`en-GB` is served by a worker of `en`; `multi` by any."""
+    wanted = language.lower()
+    return wanted == "multi" or any(
+        wanted == spoken or wanted.split("-")[0] == spoken for spoken in heartbeat.languages
+    )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from stenogate import client, server, source
 from stenogate.display import Display
@@ -211,8 +211,9 @@ def _print_raw(_message: client.Message, raw: str) -> None:
 
 def _open(name: str) -> BinaryIO:
     if name == "-":
+        # Unbuffered: closing a buffered file waits for the thread that reads it, and so for a silent pipe.
         # A copy of the descriptor, so that closing it leaves standard input alone.
-        return os.fdopen(os.dup(0), "rb")
+        return cast(BinaryIO, os.fdopen(os.dup(0), "rb", buffering=0))
     try:
         return Path(name).open("rb")
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -106,12 +106,12 @@ async def _send(
         return
 
 
-async def _until(packets: AsyncIterator[bytes], stopped: asyncio.Task[bool]) -> AsyncIterator[bytes | None]:
+async def _until(packets: AsyncIterator[bytes], stopped: asyncio.Task[bool]) -> AsyncGenerator[bytes | None]:
     """`packets` until `stopped` is done; None whenever the source has been quiet for a while."""
     following: asyncio.Task[bytes] | None = None
     try:
         while not stopped.done():
-            following = following or asyncio.ensure_future(anext(packets))  # type: ignore[arg-type]
+            following = following or asyncio.ensure_future(anext(packets))
             await asyncio.wait(
                 {following, stopped}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )

@@ -50,7 +50,7 @@ class Header:
 
 def read_header(file: BinaryIO) -> Header:
     """Read up to the first byte of audio, or raise `InputError`."""
-    start = file.read(12)
+    start = _read(file, 12)
     if len(start) < 12 or start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
         kind = OTHER_FILES.get(start[:4])
         what = f"it is {kind}" if kind else "it is empty" if not start else "it does not start like one"
@@ -59,7 +59,7 @@ def read_header(file: BinaryIO) -> Header:
     long_data_bytes: int | None = None
     layout: tuple[bool, int, int, int] | None = None
     while True:
-        chunk = file.read(8)
+        chunk = _read(file, 8)
         if len(chunk) < 8:
             raise InputError("the WAV file ends before its audio begins; it was cut off or never finished")
         name, size = chunk[:4], struct.unpack("<I", chunk[4:])[0]
@@ -88,7 +88,7 @@ def frames(file: BinaryIO, header: Header, per_block: int) -> Iterator[NDArray[n
     read = 0
     while left is None or left > 0:
         wanted = per_block * header.frame_bytes
-        block = file.read(wanted if left is None else min(wanted, left))
+        block = _read(file, wanted if left is None else min(wanted, left))
         whole = len(block) - len(block) % header.frame_bytes
         read += len(block)
         if whole:
@@ -142,14 +142,23 @@ def _data_bytes(size: int, riff_bytes: int, long_data_bytes: int | None) -> int 
 
 
 def _body(file: BinaryIO, size: int) -> bytes:
-    body = file.read(min(size, 4096))
+    body = _read(file, min(size, 4096))
     _skip(file, size + size % 2 - len(body))
     return body
 
 
+def _read(file: BinaryIO, count: int) -> bytes:
+    """`count` bytes unless the file ends: a pipe without a buffer gives what it has."""
+    parts: list[bytes] = []
+    while count > 0 and (part := file.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
 def _skip(file: BinaryIO, count: int) -> None:
     while count > 0:
-        skipped = len(file.read(min(count, 65536)))
+        skipped = len(_read(file, min(count, 65536)))
         if not skipped:
             return
         count -= skipped

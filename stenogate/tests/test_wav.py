@@ -119,7 +119,7 @@ def test_a_truncated_file_gives_what_is_there_and_then_says_so() -> None:
         (b"hello, world!", "does not start like one"),
         (b"fLaC" + bytes(20), "it is FLAC"),
         (b"OggS" + bytes(20), "it is Ogg"),
-        (make(b"")[:20], "ends before its audio begins"),
+        (make(b"")[:40], "ends before its audio begins"),
         (make(b"", tag=7), r"compressed \(mu-law\)"),
         (make(b"", tag=0x1234), r"compressed \(format 0x1234\)"),
         (make(b"", channels=0), "0 channels"),

@@ -23,6 +23,7 @@ import psycopg
 
 from ops.local import ports
 from ops.local.errors import DataUnusable, Missing, PortTaken, StartFailed
+from ops.local.running import MARK
 from ops.local.service import Server, Service, end, spawn, wait_ready
 from ops.local.unprivileged import Identity, blocked_at, identity
 
@@ -82,7 +83,7 @@ def prepare(data_dir: Path) -> Cluster:
     return Cluster(data, binaries, who, (data / PASSWORD_FILE).read_text().strip())
 
 
-def service(cluster: Cluster, port: int, *, durable: bool, log: Path) -> Service:
+def service(cluster: Cluster, port: int, *, durable: bool, log: Path, mark: str = "") -> Service:
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
@@ -102,7 +103,8 @@ def service(cluster: Cluster, port: int, *, durable: bool, log: Path) -> Service
         name="postgres",
         command=(str(cluster.binaries / "postgres"), "-D", str(cluster.data), *options),
         log=log,
-        env=ENVIRONMENT,
+        detail=f"PostgreSQL {MAJOR}, port {port}",
+        env={**ENVIRONMENT, MARK: mark},
         identity=cluster.identity,
         before_start=before_start,
         ready=lambda: _ready(cluster.url(port)),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.local.errors import StartFailed
+from ops.local.logs import tail
 from ops.local.unprivileged import Identity
 
 PR_SET_PDEATHSIG = 1
@@ -33,6 +34,7 @@ class Service:
     name: str
     command: tuple[str, ...]
     log: Path
+    detail: str = ""  # where it is, for people
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path | str = "/"
     identity: Identity | None = None  # None: as whoever runs the supervisor
@@ -95,14 +97,24 @@ def wait_ready(service: Service, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def end(process: subprocess.Popen[bytes], stop_signal: signal.Signals, timeout: float) -> None:
-    """Ask the process to stop; after `timeout` seconds, make it. Nothing of its group is left."""
+def end(
+    process: subprocess.Popen[bytes],
+    stop_signal: signal.Signals,
+    timeout: float,
+    hurry: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Ask the process to stop; after `timeout` seconds, or in a hurry, make it. Nothing of its group is left.
+
+    True if it stopped by itself."""
     if process.poll() is None:
         process.send_signal(stop_signal)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout)
+    deadline = time.monotonic() + timeout
+    while process.poll() is None and time.monotonic() < deadline and not hurry():
+        time.sleep(0.02)
+    in_time = process.poll() is not None
     kill_group(process.pid)
     process.wait()
+    return in_time
 
 
 def kill_group(pid: int) -> None:
@@ -115,17 +127,6 @@ def ended(status: int) -> str:
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"exited with status {status}"
-
-
-def tail(log: Path, lines: int = 8) -> str:
-    """The last lines of a log, indented, or nothing."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return "\n".join(f"    {line[:200]}" for line in text.rstrip().splitlines()[-lines:])
 
 
 @dataclass

@@ -12,6 +12,7 @@ import redis
 
 from ops.local import ports
 from ops.local.errors import Missing, PortTaken
+from ops.local.running import MARK
 from ops.local.service import Server, Service, end, spawn, wait_ready
 
 # A pub/sub subscriber that falls behind is cut off at this much waiting for it, or at half of it for 30 s.
@@ -49,7 +50,7 @@ def url(port: int) -> str:
     return f"redis://127.0.0.1:{port}/0"
 
 
-def service(data_dir: Path, port: int, *, durable: bool, log: Path) -> Service:
+def service(data_dir: Path, port: int, *, durable: bool, log: Path, mark: str = "") -> Service:
     options = {
         "port": str(port),
         "bind": "127.0.0.1",
@@ -74,6 +75,8 @@ def service(data_dir: Path, port: int, *, durable: bool, log: Path) -> Service:
         name="valkey",
         command=(str(_binary()), *words),
         log=log,
+        detail=f"port {port}, append-only file",
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", MARK: mark},
         before_start=before_start,
         ready=lambda: _ready(port),
     )

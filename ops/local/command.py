@@ -1,0 +1,162 @@
+"""The commands behind `make run`, `make stop` and `make clean`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from config import env
+from ops.local import checks, dotenv, running, stack
+from ops.local.console import Console
+from ops.local.errors import AlreadyRunning, LocalError
+from ops.local.running import Paths
+from ops.local.supervisor import StopRequested, Supervisor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ops.local", description="Stenogate on this machine.")
+    parser.add_argument("command", choices=("run", "stop", "clean"))
+    parser.add_argument(
+        "--var", type=Path, default=stack.ROOT / "var", help="where data, logs and keys are kept"
+    )
+    given = parser.parse_args(arguments)
+    paths, console = Paths(given.var.absolute()), Console()
+    try:
+        return {"run": run, "stop": stop, "clean": clean}[given.command](paths, console)
+    except AlreadyRunning as error:
+        console.line(f"  {error}")
+        return 0
+    except LocalError as error:
+        console.line(f"\n  {console.cross} {error}\n")
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        console.line(f"\n  {console.cross} The disk of {paths.var} is full. Free some space and run again.\n")
+        return 1
+
+
+def run(paths: Paths, console: Console) -> int:
+    supervisor = Supervisor(console, on_change=lambda pids: running.record(paths, pids))
+    supervisor.listen_to_signals()
+    began = time.monotonic()
+    checks.writable(paths)
+    checks.space(paths.var)
+    with running.only_one(paths):
+        console.line("Stenogate")
+        try:
+            given = _prepare(paths, console)
+            _bring_up(given, paths, console, supervisor)
+            _announce(given, paths, console, supervisor, time.monotonic() - began)
+            supervisor.watch()
+        except StopRequested:
+            pass
+        except LocalError:
+            if not supervisor.stops:  # else it failed because it is being stopped
+                raise
+        finally:
+            _take_down(paths, console, supervisor)
+    return 0
+
+
+def _prepare(paths: Paths, console: Console) -> stack.Settings:
+    given = stack.settings(os.environ, dotenv.read(stack.ROOT / ".env"))
+    paths.demo.unlink(missing_ok=True)
+    if left := running.end_leftovers(paths):
+        console.line(f"  An earlier run had left {', '.join(left)}: ended.")
+    environ = given.environ
+    gateway, worker = env.GATEWAY_PORT.read(environ), env.WORKER_PORT.read(environ)
+    if gateway == worker:
+        raise LocalError(f"GATEWAY_PORT and WORKER_PORT are both {gateway}. Choose another for one of them.")
+    checks.port(gateway, env.GATEWAY_HOST.read(environ), "gateway", "GATEWAY_PORT")
+    checks.port(worker, env.WORKER_HOST.read(environ), "worker", "WORKER_PORT")
+    stack.begin_logs(paths)
+    return given
+
+
+def _bring_up(given: stack.Settings, paths: Paths, console: Console, supervisor: Supervisor) -> None:
+    console.doing("preparing PostgreSQL and Valkey")
+    services, database_url, redis_url = stack.storage(given, paths)
+    supervisor.up(services)
+    environ = stack.environment(given, paths, database_url, redis_url)
+
+    console.doing("migrating the database")
+    began = time.monotonic()
+    supervisor.complete(stack.migrate(environ, paths))
+    console.done("database", "migrated", time.monotonic() - began)
+
+    if given.demo:
+        console.doing("seeding the demo organisation")
+        began = time.monotonic()
+        supervisor.complete(stack.seed(environ, paths))
+        console.done("demo", "organisation, project and key are there", time.monotonic() - began)
+
+    supervisor.up(stack.processes(given, environ, paths))
+
+
+def _announce(
+    given: stack.Settings, paths: Paths, console: Console, supervisor: Supervisor, seconds: float
+) -> None:
+    def publish(pids: object = None) -> None:
+        running.write_json(paths.demo, stack.facts(given, paths, supervisor.pids))
+
+    publish()
+    supervisor.on_change(publish)
+    facts = stack.facts(given, paths, supervisor.pids)
+    console.line(f"\nReady in {seconds:.1f} s.\n")
+    console.line(f"  Gateway   {facts['http_url']}   {facts['ws_url']}/v1/listen")
+    console.line(f"  Admin     {facts['admin_url']}   {facts['admin_user']} / {facts['admin_password']}")
+    if facts["api_key"]:
+        console.line(f"  API key   {facts['api_key']}")
+    console.line(f"  Logs      {_short(paths.log)}/   (these facts, for scripts: {_short(paths.demo)})")
+    console.line("\nTry it:     .venv/bin/stenogate transcribe FILE.wav")
+    console.line("Stop it:    Ctrl-C, or `make stop`\n")
+
+
+def _take_down(paths: Paths, console: Console, supervisor: Supervisor) -> None:
+    paths.demo.unlink(missing_ok=True)
+    if supervisor.children:
+        console.line("Stopping (Ctrl-C again hurries)")
+    supervisor.down()
+    running.end_leftovers(paths)
+
+
+def stop(paths: Paths, console: Console) -> int:
+    pid = running.supervisor_pid(paths)
+    if pid:
+        console.doing("stopping")
+        began = time.monotonic()
+        running.stop_supervisor(paths, pid)
+    left = running.end_leftovers(paths) if paths.run.exists() else []
+    paths.demo.unlink(missing_ok=True)
+    if pid:
+        console.line(f"Stopped in {time.monotonic() - began:.1f} s. Data stays in {_short(paths.var)}/.")
+    elif left:
+        console.line(f"Ended what an earlier run had left: {', '.join(left)}.")
+    else:
+        console.line("Nothing is running.")
+    return 0
+
+
+def clean(paths: Paths, console: Console) -> int:
+    stop(paths, console)
+    if not paths.var.exists():
+        return 0
+    database = paths.var / "postgres"
+    if database.is_symlink():  # see postgres.py: data that its user could not have reached here
+        shutil.rmtree(database.resolve(), ignore_errors=True)
+    try:
+        shutil.rmtree(paths.var)
+    except OSError as error:
+        raise LocalError(f"{error.filename} cannot be removed: {error.strerror}.") from None
+    console.line(f"Removed {_short(paths.var)}/: the demo's data, logs and keys.")
+    return 0
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(stack.ROOT)) if path.is_relative_to(stack.ROOT) else str(path)

@@ -1,0 +1,263 @@
+"""The parts of Stenogate on one machine: what each is, in which order, and what it is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+
+from config import env
+from ops.local import logs, ports, postgres, valkey
+from ops.local.errors import LocalError
+from ops.local.running import MARK, Paths, read_json, write_json
+from ops.local.service import Service
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked for: our variables from the environment and `.env`, checked."""
+
+    environ: Mapping[str, str]
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{_local(env.GATEWAY_HOST.read(self.environ))}:{env.GATEWAY_PORT.read(self.environ)}"
+
+    @property
+    def worker_url(self) -> str:
+        return f"http://{_local(env.WORKER_HOST.read(self.environ))}:{env.WORKER_PORT.read(self.environ)}"
+
+    @property
+    def own_database(self) -> bool:
+        return not self.environ.get("DATABASE_URL", "").strip()
+
+    @property
+    def own_redis(self) -> bool:
+        return not self.environ.get("REDIS_URL", "").strip()
+
+    @property
+    def demo(self) -> bool:
+        return env.DEMO.read(self.environ)
+
+
+def settings(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
+    """The environment wins over `.env`, and both over the demo's defaults."""
+    merged = {"DEMO": "true", **dotenv, **environ}
+    if not merged.get("SECRET_KEY", "").strip():
+        merged["SECRET_KEY"] = env.DEMO_SECRET_KEY
+    found = Settings(merged)
+    # Those two are not known yet when the servers are ours.
+    known_later = {"DATABASE_URL": found.own_database, "REDIS_URL": found.own_redis}
+    try:
+        env.check(merged, among=[v for v in env.variables() if not known_later.get(v.name)])
+    except env.EnvError as error:
+        raise LocalError(str(error)) from None
+    return found
+
+
+def environment(given: Settings, paths: Paths, database_url: str, redis_url: str) -> dict[str, str]:
+    """What every process of ours is told."""
+    return {
+        **given.environ,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PYTHONUNBUFFERED": "1",
+        MARK: str(paths.var.resolve()),
+    }
+
+
+# ---- servers
+
+
+def storage(given: Settings, paths: Paths) -> tuple[list[Service], str, str]:
+    """The services to start for PostgreSQL and Valkey, and the addresses of both."""
+    remembered = read_json(paths.ports)
+    services = []
+    if given.own_database:
+        port = _port("postgres", remembered)
+        cluster = postgres.prepare(paths.var / "postgres")
+        services.append(
+            postgres.service(
+                cluster, port, durable=True, log=paths.log / "postgres.log", mark=str(paths.var.resolve())
+            )
+        )
+        database_url = cluster.url(port)
+    else:
+        database_url = given.environ["DATABASE_URL"].strip()
+        _reach_database(database_url)
+    if given.own_redis:
+        port = _port("valkey", remembered)
+        services.append(
+            valkey.service(
+                paths.var / "valkey",
+                port,
+                durable=True,
+                log=paths.log / "valkey.log",
+                mark=str(paths.var.resolve()),
+            )
+        )
+        redis_url = valkey.url(port)
+    else:
+        redis_url = given.environ["REDIS_URL"].strip()
+        _reach_redis(redis_url)
+    write_json(paths.ports, remembered)
+    return services, database_url, redis_url
+
+
+def _port(name: str, remembered: dict[str, object]) -> int:
+    """The port of the last run if it is still free, so that an open psql works after a restart."""
+    last = remembered.get(name)
+    port = (
+        last if isinstance(last, int) and 1024 <= last < 65536 and ports.is_free(last) else ports.free_port()
+    )
+    remembered[name] = port
+    return port
+
+
+def _reach_database(url: str) -> None:
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            connection.execute("select 1")
+    except psycopg.Error as error:
+        said = " ".join(str(error).split())
+        raise LocalError(
+            f"DATABASE_URL: no answer from {_place(url)}: {_without_secret(said, url)}"
+        ) from None
+
+
+def _reach_redis(url: str) -> None:
+    try:
+        with closing(redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)) as client:
+            client.ping()
+    except (redis.RedisError, ValueError, OSError) as error:
+        raise LocalError(
+            f"REDIS_URL: no answer from {_place(url)}: {_without_secret(str(error), url)}"
+        ) from None
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _without_secret(text: str, url: str) -> str:
+    password = urlsplit(url).password
+    return text.replace(password, "***") if password else text
+
+
+# ---- our own processes
+
+
+def migrate(environ: Mapping[str, str], paths: Paths) -> Service:
+    return _ours("migrate", paths, environ, "manage.py", "migrate", "--noinput", start_timeout=300)
+
+
+def seed(environ: Mapping[str, str], paths: Paths) -> Service:
+    command = ("manage.py", "seed_demo", "--secrets", str(paths.secrets))
+    return _ours("seed", paths, environ, *command, start_timeout=120)
+
+
+def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list[Service]:
+    """In the order of their start; they are ended in the reverse one."""
+    schedule = paths.var / "celery" / "beat-schedule"
+    schedule.parent.mkdir(parents=True, exist_ok=True)
+    celery = (
+        "-m", "celery", "-A", "config.celery", "worker", "--beat", "--schedule", str(schedule),
+        "--concurrency", "2", "--loglevel", env.LOG_LEVEL.read(environ),
+        "--without-gossip", "--without-mingle",
+    )  # fmt: skip
+    return [
+        _ours(
+            "worker", paths, environ, "-m", "inference_worker",
+            detail=f"engine {env.ENGINE.read(environ)}, {given.worker_url}/healthz",
+            url=f"{given.worker_url}/healthz",
+            start_timeout=120, stop_timeout=env.DRAIN_SECONDS.read(environ) + 5,
+        ),
+        _ours("celery", paths, environ, *celery, detail="2 processes and the clock"),
+        _ours(
+            "gateway", paths, environ, "-m", "gateway.server",
+            detail=given.gateway_url, url=f"{given.gateway_url}/healthz",
+            start_timeout=120, stop_timeout=20,
+        ),
+    ]  # fmt: skip
+
+
+def _ours(
+    name: str,
+    paths: Paths,
+    environ: Mapping[str, str],
+    *command: str,
+    detail: str = "",
+    url: str | None = None,
+    start_timeout: float = 60,
+    stop_timeout: float = 10,
+) -> Service:
+    log = paths.log / f"{name}.log"
+    return Service(
+        name=name,
+        command=(PYTHON, *command),
+        log=log,
+        detail=detail,
+        env=environ,
+        cwd=ROOT,
+        ready=(lambda: healthy(url)) if url else (lambda: None),
+        start_timeout=start_timeout,
+        stop_timeout=stop_timeout,
+    )
+
+
+def healthy(url: str) -> str | None:
+    """None if a health page answers 200; else what it says is missing."""
+    try:
+        with urllib.request.urlopen(url, timeout=3):  # noqa: S310
+            return None
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(2000).decode("utf-8", "replace")
+        return " ".join(said.split()) or f"it answers {error.code}"
+    except OSError as error:
+        return f"{url} does not answer ({getattr(error, 'reason', error)})"
+
+
+def begin_logs(paths: Paths) -> None:
+    for log in paths.log.glob("*.log"):
+        logs.begin_anew(log)
+
+
+# ---- what a run tells the world
+
+
+def facts(given: Settings, paths: Paths, pids: Mapping[str, int]) -> dict[str, object]:
+    """The content of demo.json."""
+    secrets = read_json(paths.secrets) if given.demo else {}
+    http = given.gateway_url
+    return {
+        "http_url": http,
+        "ws_url": "ws" + http.removeprefix("http"),
+        "admin_url": f"{http}/admin/",
+        "api_key": secrets.get("api_key"),
+        "admin_user": secrets.get("admin_user"),
+        "admin_password": secrets.get("admin_password"),
+        "region": env.REGION.read(given.environ),
+        "pids": {"supervisor": os.getpid(), **pids},
+    }
+
+
+def _local(host: str) -> str:
+    """Where a person on this machine reaches something that listens on `host`."""
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

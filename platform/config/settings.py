@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
-
-from django.core.exceptions import ImproperlyConfigured
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from config import env
 
@@ -15,15 +13,11 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 try:
     env.check()
 except env.EnvError as error:
-    sys.exit(f"Stenogate cannot start: {error}")
+    sys.exit(f"Stenogate cannot start.\n{error}")
 
 DEBUG = env.DEBUG.read()
 DEMO = env.DEMO.read()
 SECRET_KEY = env.SECRET_KEY.read()
-if SECRET_KEY == env.DEMO_SECRET_KEY and not (DEBUG or DEMO):
-    raise ImproperlyConfigured(
-        "SECRET_KEY is the demo key, which everybody knows. Set one of your own, or DEMO=true for a demo."
-    )
 ALLOWED_HOSTS = list(env.ALLOWED_HOSTS.read())
 REGION = env.REGION.read()
 REDIS_URL = env.REDIS_URL.read()
@@ -90,7 +84,8 @@ DATABASES = {
         "PORT": str(_database.port or ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5},
+        # ?sslmode=require and the like are libpq's own options.
+        "OPTIONS": {"connect_timeout": 5, **dict(parse_qsl(_database.query))},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -109,6 +104,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+AUTH_USER_MODEL = "tenants.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

@@ -1,0 +1,177 @@
+"""Who: tenants, their users, projects and keys. Rows of all but `User` exist only inside a `scope`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Upper
+
+from tenants.access import Scope, TenantState
+from tenants.permissions import Role
+from tenants.users import UserManager
+
+
+def _choices(*members: str) -> list[tuple[str, str]]:
+    return [(str(member), str(member).replace("-", " ").capitalize()) for member in members]
+
+
+def _search(field: str, table: str) -> GinIndex:
+    """What `icontains` on `field` needs to stay quick: Django compares in upper case."""
+    return GinIndex(OpClass(Upper(field), name="gin_trgm_ops"), name=f"{table}_{field}_search")
+
+
+class Tenant(models.Model):
+    """An organisation: what is isolated from others, limited and billed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100)
+    slug = models.CharField(
+        max_length=50,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z][a-z0-9-]*$")],
+        help_text="In addresses.",
+    )
+    state = models.CharField(max_length=16, choices=_choices(*TenantState), default=TenantState.ACTIVE.value)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        indexes = [
+            models.Index(fields=["-created_at", "id"], name="tenant_newest"),
+            _search("name", "tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in by e-mail. Staff are ours; others see the tenants that they are members of.
+
+    A person may belong to several tenants, so users have no tenant and no row-level security of their own:
+    what a tenant may know of them goes through `Member`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField("e-mail", unique=True)
+    name = models.CharField(max_length=100, blank=True)
+    is_staff = models.BooleanField("staff", default=False, help_text="May sign in to this administration.")
+    is_active = models.BooleanField("active", default=True, help_text="May sign in at all.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    EMAIL_FIELD = "email"
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        ordering = ["email"]
+        indexes = [_search("email", "user")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.lower()
+
+
+class Member(models.Model):
+    """A user's place in a tenant."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="members")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=16, choices=_choices(*Role))
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="member_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class Project(models.Model):
+    """What keys and streams belong to: an application or an environment of a tenant."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="projects")
+    name = models.CharField(max_length=100)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant")]
+        indexes = [_search("name", "project")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class APIKey(models.Model):
+    """A key of a project. Its text is shown once, when issued; kept are what finds it and what proves it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="keys")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, unique=True, editable=False)
+    sha256 = models.BinaryField(max_length=32, editable=False)
+    scopes = ArrayField(models.CharField(max_length=32, choices=_choices(*Scope)))
+    allowed_origins = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    # Rotation: both keys work until this one's `expires_at`.
+    replaced_by = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="replaces"
+    )
+    issued_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    last_used_at = models.DateTimeField(null=True, blank=True)  # no index: touched often, kept HOT
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="apikey_of_tenant")]
+        indexes = [
+            models.Index(fields=["-created_at", "id"], name="apikey_newest"),
+            _search("name", "apikey"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} (sk_{self.prefix}…)"
+
+
+class AuditEntry(models.Model):
+    """Who did what. Written by services, in the transaction of what it tells; never changed or deleted."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="audit")
+    at = models.DateTimeField(auto_now_add=True)
+    # The text stays when the user goes: "ada@example.com", "staff bo@stenogate.local", "system".
+    actor = models.CharField(max_length=300)
+    action = models.CharField(max_length=50)  # "key.revoked"
+    subject = models.UUIDField()
+    details = models.JSONField(default=dict)  # never a secret
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ["-at", "-id"]
+        indexes = [
+            models.Index(fields=["tenant", "-at", "-id"], name="audit_of_tenant"),
+            models.Index(fields=["-at", "-id"], name="audit_newest"),
+            models.Index(fields=["subject"], name="audit_of_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"

@@ -1,0 +1,39 @@
+"""Who acts, whether they may, and the entry that says so."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+from uuid import UUID
+
+from tenants.errors import RoleNotAllowed
+from tenants.models import AuditEntry, Member, User
+from tenants.permissions import Permission, allows
+
+# A member acts within a tenant; a staff user of ours on any; None is the system (commands, jobs).
+Actor: TypeAlias = Member | User | None
+
+
+def permit(actor: Actor, tenant_id: UUID, permission: Permission) -> None:
+    """Refuse unless `actor` may do this in this tenant."""
+    if isinstance(actor, Member):
+        if actor.tenant_id != tenant_id or not actor.user.is_active or not allows(actor.role, permission):
+            raise RoleNotAllowed()
+    elif isinstance(actor, User) and not (actor.is_staff and actor.is_active):
+        raise RoleNotAllowed()
+
+
+def user_of(actor: Actor) -> User | None:
+    return actor.user if isinstance(actor, Member) else actor
+
+
+def record(actor: Actor, tenant_id: UUID, action: str, subject: UUID, **details: object) -> AuditEntry:
+    """Write the entry; to be called in the transaction of what it tells."""
+    return AuditEntry.objects.create(
+        tenant_id=tenant_id, actor=_label(actor), action=action, subject=subject, details=details
+    )
+
+
+def _label(actor: Actor) -> str:
+    if isinstance(actor, Member):
+        return actor.user.email
+    return f"staff {actor.email}" if actor is not None else "system"

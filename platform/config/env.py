@@ -7,16 +7,28 @@ read when asked for; `check` reads all of them and reports every mistake at once
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
-from urllib.parse import urlsplit
+
+from config.parsers import (
+    boolean,
+    host,
+    hosts,
+    identifier,
+    integer,
+    key,
+    name,
+    number,
+    one_of,
+    text,
+    three_numbers,
+    url,
+)
 
 T = TypeVar("T")
 
 DEMO_SECRET_KEY = "demo-only-secret-key-never-use-in-production"  # noqa: S105
-TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 class EnvError(Exception):
@@ -45,93 +57,22 @@ class Variable(Generic[T]):
             ) from None
 
 
-def text(raw: str) -> str:
-    return raw
-
-
-def boolean(raw: str) -> bool:
-    if raw.lower() in TRUE:
-        return True
-    if raw.lower() in FALSE:
-        return False
-    raise ValueError(f"is not a boolean ({'/'.join(TRUE)} or {'/'.join(FALSE)})")
-
-
-def integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        try:
-            value = int(raw)
-        except ValueError:
-            raise ValueError("is not a whole number") from None
-        if not low <= value <= high:
-            raise ValueError(f"is not between {low} and {high}")
-        return value
-
-    return parse
-
-
-def number(low: float, high: float) -> Callable[[str], float]:
-    def parse(raw: str) -> float:
-        try:
-            value = float(raw)
-        except ValueError:
-            raise ValueError("is not a number") from None
-        if not low <= value <= high:
-            raise ValueError(f"is not between {low:g} and {high:g}")
-        return value
-
-    return parse
-
-
-def one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw not in allowed:
-            raise ValueError(f"is not one of {', '.join(allowed)}")
-        return raw
-
-    return parse
-
-
-def words(raw: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in raw.split(",") if part.strip())
-
-
-def url(*schemes: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        try:
-            parts = urlsplit(raw)
-            _ = parts.port
-        except ValueError:
-            raise ValueError("is not a URL") from None
-        if parts.scheme not in schemes:
-            raise ValueError(f"is not a URL starting with {' or '.join(s + '://' for s in schemes)}")
-        if not parts.hostname and not parts.path:
-            raise ValueError("is a URL without a host")
-        return raw
-
-    return parse
-
-
-def name(raw: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", raw):
-        raise ValueError("is not a name (a lower-case letter, then letters, digits, dashes; at most 32)")
-    return raw
-
-
-def identifier(raw: str) -> str:
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", raw):
-        raise ValueError("is not a database identifier (lower-case letters, digits, underscores)")
-    return raw
-
-
 # ---- all parts
 
 DEBUG = Variable("DEBUG", boolean, "false", "Show tracebacks in answers; never in production.", "false")
 DEMO = Variable(
-    "DEMO", boolean, "false", "Allow the seeded demo tenant and its published login; set by make run.", "false"
+    "DEMO",
+    boolean,
+    "false",
+    "Allow the seeded demo tenant and its published login; set by make run.",
+    "false",
 )
 LOG_LEVEL = Variable(
-    "LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged.", "INFO"
+    "LOG_LEVEL",
+    one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    "INFO",
+    "The least level that is logged.",
+    "INFO",
 )
 REGION = Variable("REGION", name, "eu-1", "The region this process serves.", "local")
 REDIS_URL = Variable(
@@ -146,7 +87,7 @@ REDIS_URL = Variable(
 
 SECRET_KEY = Variable(
     "SECRET_KEY",
-    text,
+    key(32),
     "at-least-fifty-random-characters-from-a-password-manager",
     "Signs sessions and tokens; the demo key is refused unless DEMO or DEBUG is on.",
     secret=True,
@@ -166,7 +107,11 @@ DATABASE_ROLE = Variable(
     "stenogate_app",
 )
 ALLOWED_HOSTS = Variable(
-    "ALLOWED_HOSTS", words, "stt.example.com,10.0.0.5", "Host names the gateway answers to.", "localhost,127.0.0.1"
+    "ALLOWED_HOSTS",
+    hosts,
+    "stt.example.com,10.0.0.5",
+    "Host names the gateway answers to.",
+    "localhost,127.0.0.1",
 )
 TRUSTED_PROXY = Variable(
     "TRUSTED_PROXY",
@@ -175,7 +120,7 @@ TRUSTED_PROXY = Variable(
     "Take the client's address from X-Forwarded-For; only behind a proxy that sets it.",
     "false",
 )
-GATEWAY_HOST = Variable("GATEWAY_HOST", text, "0.0.0.0", "Address the gateway listens on.", "127.0.0.1")  # noqa: S104
+GATEWAY_HOST = Variable("GATEWAY_HOST", host, "0.0.0.0", "Address the gateway listens on.", "127.0.0.1")  # noqa: S104
 GATEWAY_PORT = Variable("GATEWAY_PORT", integer(1, 65535), "8000", "Port the gateway listens on.", "8000")
 GATEWAY_MAX_STREAMS = Variable(
     "GATEWAY_MAX_STREAMS", integer(1, 100_000), "2000", "Streams one gateway process holds at most.", "2000"
@@ -208,7 +153,11 @@ STREAM_WINDOW_SECONDS = Variable(
     "20",
 )
 USAGE_EVERY_SECONDS = Variable(
-    "USAGE_EVERY_SECONDS", number(0.1, 300), "5", "Seconds of audio between two usage events of a stream.", "5"
+    "USAGE_EVERY_SECONDS",
+    number(0.1, 300),
+    "5",
+    "Seconds of audio between two usage events of a stream.",
+    "5",
 )
 
 # ---- inference worker
@@ -217,19 +166,42 @@ ENGINE = Variable(
     "ENGINE", one_of("moonshine", "scripted"), "moonshine", "The engine of the inference worker.", "moonshine"
 )
 WORKER_NAME = Variable("WORKER_NAME", name, "gpu-0", "The worker's name in results and metrics.", "worker-1")
-WORKER_HOST = Variable("WORKER_HOST", text, "0.0.0.0", "Address of the worker's health and metrics.", "127.0.0.1")  # noqa: S104
+WORKER_HOST = Variable(
+    "WORKER_HOST",
+    host,
+    "0.0.0.0",  # noqa: S104
+    "Address of the worker's health and metrics.",
+    "127.0.0.1",
+)
 WORKER_PORT = Variable(
     "WORKER_PORT", integer(1, 65535), "8081", "Port of the worker's health page and metrics.", "8081"
 )
 MAX_STREAMS = Variable(
-    "MAX_STREAMS", integer(1, 100_000), "64", "Streams a worker holds at most; the engine may hold fewer.", "64"
+    "MAX_STREAMS",
+    integer(1, 100_000),
+    "64",
+    "Streams a worker holds at most; the engine may hold fewer.",
+    "64",
 )
 BATCH_WAIT_MS = Variable(
     "BATCH_WAIT_MS",
-    words,
+    three_numbers(0, 1000),
     "5,15,40",
     "Milliseconds an idle worker waits for company under 10, under 50 and from 50 streams.",
     "5,15,40",
+)
+SCRIPTED_FILE = Variable(
+    "SCRIPTED_FILE",
+    text,
+    "/etc/stenogate/script.txt",
+    "What the scripted engine says, a sentence a line.",
+    "",
+)
+SCRIPTED_STEP_MS = Variable(
+    "SCRIPTED_STEP_MS", number(0, 60_000), "10", "Milliseconds the scripted engine takes for a step.", "0"
+)
+SCRIPTED_ROW_MS = Variable(
+    "SCRIPTED_ROW_MS", number(0, 1000), "1", "Milliseconds more for each stream in the step.", "0"
 )
 DRAIN_SECONDS = Variable(
     "DRAIN_SECONDS", number(0, 3600), "30", "How long a stopping worker lets its streams finish.", "30"
@@ -243,24 +215,50 @@ def variables() -> list[Variable[object]]:
 
 def check(environ: Mapping[str, str] = os.environ, *, among: list[Variable[object]] | None = None) -> None:
     """Raise one `EnvError` that names every variable that is wrong."""
+    chosen = variables() if among is None else among
     mistakes = []
-    for variable in variables() if among is None else among:
+    for variable in chosen:
         try:
             variable.read(environ)
         except EnvError as error:
             mistakes.append(str(error))
+    if any(variable.name == SECRET_KEY.name for variable in chosen):
+        mistakes += _published_key(environ)
     if mistakes:
         raise EnvError("\n".join(mistakes))
 
 
+def _published_key(environ: Mapping[str, str]) -> list[str]:
+    """Whoever knows the key can forge a session, and these keys everybody knows."""
+    try:
+        known = SECRET_KEY.read(environ) in (DEMO_SECRET_KEY, SECRET_KEY.example)
+        harmless = DEBUG.read(environ) or DEMO.read(environ)
+    except EnvError:
+        return []  # said already
+    if not known or harmless:
+        return []
+    return [
+        "SECRET_KEY: its value is published with the source, so anybody could forge a login. "
+        "Make your own, for example with: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    ]
+
+
 def example() -> str:
-    """The text of `.env.example`."""
-    lines = ["# Every variable Stenogate reads. Written by `make env-example`; values are examples.", ""]
+    """The text of `.env.example`. Every line is a comment, so that a copy of it changes nothing."""
+    lines = [
+        "# Every variable Stenogate reads, with an example. Written by `make env-example`.",
+        "# Copy it to .env, which `make run` reads, and take the # from the lines that you want to change.",
+        "",
+    ]
     for variable in variables():
         lines.append(f"# {variable.help}")
-        lines.append("# Required." if variable.default is None else f"# Default: {variable.default}")
-        lines += [f"{variable.name}={variable.example}", ""]
-    return "\n".join(lines)
+        lines.append(
+            "# Required; `make run` sets its own."
+            if variable.default is None
+            else f"# Default: {variable.default}"
+        )
+        lines += [f"#{variable.name}={variable.example}", ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""Gives tests their environment, and a PostgreSQL and a Valkey of their own where none is given.
+
+Loaded by name (`-p`), before Django reads its settings. With DATABASE_URL or REDIS_URL set, those servers
+are used; a server that no test asks for is not started.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from ops.local import ports, postgres, valkey
+
+_OWN_POSTGRES = "DATABASE_URL" not in os.environ
+_OWN_VALKEY = "REDIS_URL" not in os.environ
+
+os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests-only-for-tests")
+if _OWN_POSTGRES:
+    # Its password is made when it is; `postgres_server` fills it in.
+    os.environ["DATABASE_URL"] = f"postgresql://{postgres.OWNER}@127.0.0.1:{ports.free_port()}/{postgres.DATABASE}"
+if _OWN_VALKEY:
+    os.environ["REDIS_URL"] = valkey.url(ports.free_port())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL that answers. Tests of Django want pytest-django's `db` instead."""
+    if not _OWN_POSTGRES:
+        yield os.environ["DATABASE_URL"]
+        return
+    port = urlsplit(os.environ["DATABASE_URL"]).port or 0
+    with _folder() as folder:
+        server = postgres.start(Path(folder) / "postgres", port, durable=False)
+        os.environ["DATABASE_URL"] = server.url
+        yield server.url
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[str]:
+    """The URL of a Valkey that answers; settings.REDIS_URL is the same."""
+    url = os.environ["REDIS_URL"]
+    if not _OWN_VALKEY:
+        yield url
+        return
+    with _folder() as folder:
+        server = valkey.start(Path(folder) / "valkey", urlsplit(url).port or 0, durable=False)
+        yield url
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres_server: str) -> None:
+    """Asked for by pytest-django before it makes the test database."""
+    from django.db import connections
+
+    settings = connections.settings["default"]
+    settings["PASSWORD"] = unquote(urlsplit(postgres_server).password or "")
+    # Else threads would keep connections open, and the test database could not be dropped.
+    settings["CONN_MAX_AGE"] = 0
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    folder: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory(prefix="stenogate-tests-")
+    Path(folder.name).chmod(0o755)  # PostgreSQL may run as another user, who must get in
+    return folder

@@ -1,7 +1,8 @@
 """What an engine is. The loop knows this interface and nothing else of an engine.
 
 The loop runs `step` in one thread, never two at once, so an engine needs no locks. A slot is a small
-integer below `max_streams`; between `open` and `close` it belongs to one stream.
+integer below `max_streams`; between `open` and `close` it belongs to one stream. Positions and milliseconds
+count from the first sample of the stream, which may have begun on another worker: see `open`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ class EngineError(Exception):
 
 
 class EngineOutOfMemory(EngineError):
-    """The device has no memory for a batch of this size; a smaller one may fit."""
+    """The device has no memory for a batch of this size; a smaller one may fit.
+
+    A step that raises this has changed nothing: the same rows will be given again.
+    """
 
 
 class EngineStartError(EngineError):
@@ -54,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What an utterance, or a part of one, sounds like. Milliseconds count from the stream's first sample."""
+    """What an utterance, or a part of one, sounds like."""
 
     words: tuple[Word, ...]
     start_ms: int
@@ -68,7 +72,7 @@ class Hypothesis:
 class Output:
     """What a step has to say about one slot.
 
-    `processed` and `confirmed` are positions in samples since `open` (see `wire.messages.Progress`).
+    `processed` and `confirmed` are positions and never go back (see `wire.messages.Progress`).
     `flushed` says that a flush asked for in this or an earlier step is complete, with all its finals in
     this or earlier outputs; a `last` row is answered with it too.
     """
@@ -92,9 +96,11 @@ class Engine(Protocol):
     info: EngineInfo
 
     def warm_up(self) -> None:
-        """Do once what would make the first step slow. The worker is not ready before it returns."""
+        """Do what would make the first step slow. The worker is not ready before it returns, and calls it
+        again, between steps, to see whether an engine that kept failing works again."""
 
-    def open(self, slot: int, options: StreamOptions) -> None: ...
+    def open(self, slot: int, options: StreamOptions, start: int) -> None:
+        """Give the slot to a stream whose next sample has the position `start`."""
 
     def step(self, rows: Sequence[Row]) -> StepResult:
         """Take one chunk of each row's stream. Blocks. May be called with no rows to go on with `backlog`."""

@@ -96,7 +96,7 @@ class Peer:
         return envelope.items
 
     def farewell(self) -> Envelope:
-        """Tells the other side that this one has given the link up, so that it need not find out by waiting."""
+        """Says that this side has given the link up, so that the other need not find out by waiting."""
         return Envelope(sender=self.me, link=self.link, broken=True)
 
     def keepalive(self) -> Envelope:

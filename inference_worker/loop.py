@@ -1,0 +1,346 @@
+"""The worker's life: receive, pick the next batch, step, publish, again. It does no I/O of its own.
+
+`receive` and `gateway_lost` are called from the same event loop, at any time, also while a step is under way
+in the engine's thread; that is why they queue changes to slots instead of making them, and why a result is
+matched with the lease that its row was taken under.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from inference_worker import results, scheduler
+from inference_worker.admission import refusal
+from inference_worker.engine_thread import Closing, EngineThread, Opening, Outcome, Work, do, place
+from inference_worker.engines.base import Engine, Output, Row
+from inference_worker.slots import Lease, SlotArena
+from inference_worker.streams import Stream, StreamError
+from inference_worker.telemetry import Telemetry
+from inference_worker.waiting import wait_at_most
+from wire.messages import (
+    SAMPLE_RATE,
+    Abort,
+    AnyItem,
+    Audio,
+    End,
+    Ended,
+    Final,
+    Flush,
+    Open,
+    Opened,
+    Partial,
+    Refused,
+    ToGateway,
+    WorkerState,
+)
+
+HANGS_AFTER_S = 10.0
+UNHEALTHY_AFTER_FAILURES = 3
+PROBE_EVERY_S = 2.0
+
+Send = Callable[[str, list[ToGateway]], None]
+
+log = structlog.get_logger("worker")
+
+
+@dataclass
+class Batch:
+    rows: list[Row]
+    riders: list[tuple[Stream, float]]  # with the time at which their row was complete
+
+
+class Worker:
+    def __init__(
+        self,
+        engine: Engine,
+        send: Send,
+        telemetry: Telemetry,
+        *,
+        name: str = "worker",
+        max_streams: int = 64,
+        wait: scheduler.Wait = scheduler.DEFAULT_WAIT,
+        changed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        hangs_after_s: float = HANGS_AFTER_S,
+    ) -> None:
+        """`send` takes messages for a gateway; `changed` is called when the state may have changed."""
+        self.engine, self.info, self.telemetry = engine, engine.info, telemetry
+        self.name = name
+        self.slots: SlotArena[Stream] = SlotArena(min(max_streams, engine.info.max_streams))
+        self.limit = scheduler.BatchLimit(engine.info.max_batch)
+        self._send, self._wait, self._changed, self._clock = send, wait, changed, clock
+        self._hangs_after_s = hangs_after_s
+        self._thread = EngineThread()
+        self._streams: dict[str, Stream] = {}
+        self._ready: dict[Lease, Stream] = {}
+        self._changes: list[Opening | Closing] = []
+        self._leases: dict[int, Lease] = {}  # as the engine knows them
+        self._work = asyncio.Event()
+        self._started = self._draining = self._stopped = False
+        self._failures = 0
+        self._busy_since: float | None = None
+        telemetry.capacity.set(self.slots.size)
+
+    # ---- what it is
+
+    @property
+    def state(self) -> WorkerState:
+        if self._stopped:
+            return WorkerState.STOPPED
+        hangs = self._busy_since is not None and self._clock() - self._busy_since > self._hangs_after_s
+        if not self._started and not hangs:
+            return WorkerState.STARTING
+        if hangs or self._failures >= UNHEALTHY_AFTER_FAILURES:
+            return WorkerState.UNHEALTHY
+        return WorkerState.DRAINING if self._draining else WorkerState.READY
+
+    @property
+    def active(self) -> int:
+        return self.slots.active
+
+    # ---- receive
+
+    def receive(self, gateway: str, items: Iterable[AnyItem]) -> None:
+        """What a gateway sent, once and in order."""
+        now = self._clock()
+        for item in items:
+            if isinstance(item, Open):
+                self._admit(gateway, item)
+                continue
+            stream = self._streams.get(item.stream)
+            # Of an older epoch, of a stream that has ended here, or of another gateway's: too late to matter.
+            if stream is None or stream.epoch != item.epoch or stream.gateway != gateway:
+                continue
+            try:
+                self._take_in(stream, item, now)
+            except StreamError as error:
+                self._fail(stream, error.code)
+        self._work.set()
+
+    def gateway_lost(self, gateway: str) -> None:
+        """Nobody is there to hear: free its streams."""
+        for stream in [stream for stream in self._streams.values() if stream.gateway == gateway]:
+            self._leave(stream, "gateway_lost")
+
+    def holds_streams_of(self, gateway: str) -> bool:
+        return any(stream.gateway == gateway for stream in self._streams.values())
+
+    def _admit(self, gateway: str, opening: Open) -> None:
+        older = self._streams.get(opening.stream)
+        if older is not None and older.epoch >= opening.epoch:
+            return
+        if older is not None:
+            self._leave(older, "replaced")
+        code = refusal(opening, self.info, self.state)
+        stream = Stream(
+            id=opening.stream,
+            epoch=opening.epoch,
+            gateway=gateway,
+            tenant=opening.tenant,
+            options=opening.options,
+            start=opening.start,
+        )
+        lease = None if code else self.slots.claim(stream)
+        if lease is None:
+            code = code or "no_capacity"
+            self.telemetry.refused.labels(code).inc()
+            self._send(gateway, [Refused(stream=opening.stream, epoch=opening.epoch, code=code)])
+            return
+        stream.lease = lease
+        self._streams[stream.id] = stream
+        self._changes.append(Opening(lease, stream.options, stream.start))
+        self.telemetry.opened.inc()
+        self.telemetry.active.set(self.active)
+        info = self.info
+        self._send(
+            gateway,
+            [
+                Opened(
+                    stream=stream.id,
+                    epoch=stream.epoch,
+                    worker=self.name,
+                    model=info.model,
+                    version=info.version,
+                    arch=info.arch,
+                )
+            ],
+        )
+        log.info("stream opened", stream=stream.id, slot=lease.slot, active=self.active)
+
+    def _take_in(self, stream: Stream, item: AnyItem, now: float) -> None:
+        if isinstance(item, Audio):
+            stream.audio(item.position, item.pcm, now)
+        elif isinstance(item, Flush):
+            stream.flush(item.token, now)
+        elif isinstance(item, End):
+            stream.end(now)
+        elif isinstance(item, Abort):
+            self._leave(stream, "aborted")
+            return
+        self._look_at(stream)
+
+    # ---- the loop
+
+    async def run(self) -> None:
+        """Until it is drained. Starts with the warm-up; raises what that raises."""
+        await self._warm_up()
+        self._started = True
+        self._changed()
+        while not (self._draining and not self._streams):
+            await self._work_to_do()
+            batch = self._next_batch()
+            outcome = await self._step(batch)
+            self._publish(batch, outcome)
+        self._stopped = True
+        self._changed()
+        await self._in_engine(self.engine.shut_down)
+        self._thread.stop()
+
+    def drain(self) -> None:
+        """Take no new stream; `run` returns once those here have ended."""
+        self._draining = True
+        self._work.set()
+        self._changed()
+
+    def give_up(self, code: str = "worker_stopping") -> None:
+        """Fail by name whatever is still here."""
+        for stream in list(self._streams.values()):
+            self._fail(stream, code)
+
+    async def _work_to_do(self) -> None:
+        if self._ready or self._changes or self.engine.backlog:
+            return  # never wait while work is ready
+        self._work.clear()
+        probing = self._failures >= UNHEALTHY_AFTER_FAILURES
+        if not await wait_at_most(self._work, PROBE_EVERY_S if probing else None):
+            await self._probe()
+            return
+        # Idle until now, so the first chunk waits a little for company, unless everybody is there already.
+        if len(self._ready) < min(self.active, self.limit.size):
+            await asyncio.sleep(self._wait.seconds(self.active))
+
+    def _next_batch(self) -> Batch:
+        now, chunk = self._clock(), self.info.chunk_samples
+        candidates = [
+            scheduler.Candidate(stream, stream.tenant, stream.live, stream.since(chunk))
+            for stream in self._ready.values()
+        ]
+        batch = Batch([], [])
+        for stream in scheduler.pick(candidates, now, self.limit.size):
+            since = stream.since(chunk)
+            self.telemetry.queued(now - since)
+            batch.rows.append(stream.take(chunk))
+            batch.riders.append((stream, since))
+            self._look_at(stream)
+        return batch
+
+    async def _step(self, batch: Batch) -> Outcome:
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if isinstance(change, Opening):
+                self._leases[change.lease.slot] = change.lease
+        step = bool(batch.rows) or self.engine.backlog
+        outcome = await self._in_engine(lambda: do(self.engine, Work(changes, batch.rows, step), self.limit))
+        self._account(outcome)
+        return outcome
+
+    def _publish(self, batch: Batch, outcome: Outcome) -> None:
+        outgoing: dict[str, list[ToGateway]] = {}
+        for output in outcome.outputs:
+            if stream := self._holder(output.slot):
+                outgoing.setdefault(stream.gateway, []).extend(self._result(stream, output))
+        for gateway, items in outgoing.items():
+            self._send(gateway, items)
+        for slot, code in outcome.failed.items():
+            if stream := self._holder(slot):
+                self._fail(stream, code)
+        if outcome.refused_backlog and self._failures >= UNHEALTHY_AFTER_FAILURES:
+            self.give_up("engine_failed")
+        now = self._clock()
+        for _, since in batch.riders:
+            self.telemetry.answered(now - since)
+
+    def _result(self, stream: Stream, output: Output) -> list[ToGateway]:
+        before = stream.processed
+        items = results.messages(stream, output)
+        self.telemetry.audio.inc((stream.processed - before) / SAMPLE_RATE)
+        self.telemetry.finals.inc(sum(isinstance(item, Final) for item in items))
+        self.telemetry.partials.inc(sum(isinstance(item, Partial) for item in items))
+        if items and isinstance(items[-1], Ended):
+            self._leave(stream, "ended")
+        else:
+            self._look_at(stream)
+        return items
+
+    # ---- streams and slots
+
+    def _holder(self, slot: int) -> Stream | None:
+        lease = self._leases.get(slot)
+        return self.slots.holder(lease) if lease else None
+
+    def _look_at(self, stream: Stream) -> None:
+        if stream.ready(self.info.chunk_samples) and self.slots.holder(stream.lease) is stream:
+            self._ready[stream.lease] = stream
+        else:
+            self._ready.pop(stream.lease, None)
+
+    def _fail(self, stream: Stream, code: str) -> None:
+        self._send(stream.gateway, [results.failure(stream, code)])
+        self._leave(stream, code)
+
+    def _leave(self, stream: Stream, how: str) -> None:
+        if self.slots.release(stream.lease):
+            self._changes.append(Closing(stream.lease))
+        self._ready.pop(stream.lease, None)
+        if self._streams.get(stream.id) is stream:
+            del self._streams[stream.id]
+        self.telemetry.ended.labels(how).inc()
+        self.telemetry.active.set(self.active)
+        self._work.set()
+        log.info(
+            "stream left", stream=stream.id, how=how, processed_s=round(stream.processed / SAMPLE_RATE, 3)
+        )
+
+    # ---- the engine
+
+    async def _in_engine(self, job: Callable[[], Outcome | None]) -> Outcome:
+        self._busy_since = self._clock()
+        try:
+            return await self._thread.run(job) or Outcome()
+        finally:
+            self._busy_since = None
+
+    async def _warm_up(self) -> None:
+        await self._in_engine(self.engine.warm_up)
+
+    async def _probe(self) -> None:
+        """An engine that kept failing has no stream left to show that it works again: ask it."""
+        try:
+            await self._warm_up()
+        except Exception as error:
+            self.telemetry.engine_errors.inc()
+            log.warning("the engine still fails", error=place(error))
+        else:
+            self._failures = 0
+            self._changed()
+
+    def _account(self, outcome: Outcome) -> None:
+        before = self.state
+        for rows, seconds in outcome.steps:
+            self.telemetry.stepped(rows, seconds)
+        self.telemetry.out_of_memory.inc(outcome.out_of_memory)
+        self.telemetry.batch_limit.set(self.limit.size)
+        for error in outcome.errors:
+            self.telemetry.engine_errors.inc()
+            log.error("the engine failed", error=error)
+        if outcome.steps:
+            self._failures = 0
+        elif outcome.errors:
+            self._failures += 1
+        if self.state is not before:
+            self._changed()

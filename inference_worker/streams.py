@@ -1,0 +1,121 @@
+"""One stream in the worker: the audio that waits, where it shall be flushed, and what has been said of it.
+
+Positions are samples from the first sample of the stream, also when it began on another worker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inference_worker.engines.base import Row, Samples
+from inference_worker.slots import Lease
+from wire.messages import BYTES_PER_SAMPLE, SAMPLE_RATE, StreamOptions
+
+WINDOW_SAMPLES = 60 * SAMPLE_RATE
+MAX_FLUSHES = 1000
+NO_LEASE = Lease(-1, -1)
+
+
+class StreamError(Exception):
+    """A stream cannot go on; `code` says why, to the gateway."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass
+class Stream:
+    id: str
+    epoch: int
+    gateway: str
+    tenant: str
+    options: StreamOptions
+    start: int
+    lease: Lease = NO_LEASE
+
+    received: int = 0  # the position the next audio must have
+    taken: int = 0  # audio before it went to the engine
+    processed: int = 0  # audio before it came back from the engine
+    confirmed: int = 0
+    finals: int = 0
+    tokens: tuple[int, ...] = ()  # flushes that the engine is at
+    finishing: bool = False  # the engine has the last row
+
+    _pcm: bytearray = field(default_factory=bytearray)
+    _arrivals: deque[tuple[int, float]] = field(default_factory=deque)
+    _flushes: deque[tuple[int, int]] = field(default_factory=deque)
+    _ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.received = self.taken = self.processed = self.confirmed = self.start
+
+    @property
+    def live(self) -> bool:
+        return not self.options.recorded
+
+    # ---- what the gateway sends
+
+    def audio(self, position: int, pcm: bytes, now: float) -> None:
+        if position != self.received or len(pcm) % BYTES_PER_SAMPLE or self._ended:
+            raise StreamError("audio_gap")
+        samples = len(pcm) // BYTES_PER_SAMPLE
+        if self.received + samples - self.processed > WINDOW_SAMPLES:
+            raise StreamError("audio_overrun")
+        self._pcm += pcm
+        self.received += samples
+        self._arrived(now)
+
+    def flush(self, token: int, now: float) -> None:
+        if len(self._flushes) >= MAX_FLUSHES:
+            raise StreamError("flush_overrun")
+        self._flushes.append((self.received, token))
+        self._arrived(now)
+
+    def end(self, now: float) -> None:
+        self._ended = True
+        self._arrived(now)
+
+    def _arrived(self, now: float) -> None:
+        if self._arrivals and self._arrivals[-1][1] == now:
+            self._arrivals.pop()
+        self._arrivals.append((self.received, now))
+
+    # ---- what the engine takes
+
+    def ready(self, chunk: int) -> bool:
+        """True if there is a row to take. While a flush is under way there is not: its answer comes first."""
+        if self.tokens or self.finishing:
+            return False
+        within = self.taken + chunk
+        return within <= self.received or self._ended or bool(self._flushes and self._flushes[0][0] <= within)
+
+    def since(self, chunk: int) -> float:
+        """When the row that is ready was complete."""
+        end = min(self.taken + chunk, self.received)
+        for position, arrived in self._arrivals:
+            if position >= end:
+                return arrived
+        return 0.0
+
+    def take(self, chunk: int) -> Row:
+        end = min(self.taken + chunk, self.received)
+        if self._flushes:
+            end = min(end, self._flushes[0][0])
+        while self._flushes and self._flushes[0][0] == end:
+            self.tokens = (*self.tokens, self._flushes.popleft()[1])
+        self.finishing = self._ended and end == self.received and not self._flushes
+        samples = self._cut(end - self.taken)
+        self.taken = end
+        while self._arrivals and self._arrivals[0][0] <= end and self._arrivals[0][0] < self.received:
+            self._arrivals.popleft()
+        return Row(self.lease.slot, samples, flush=bool(self.tokens), last=self.finishing)
+
+    def _cut(self, samples: int) -> Samples:
+        size = samples * BYTES_PER_SAMPLE
+        pcm = np.frombuffer(bytes(self._pcm[:size]), dtype="<i2")
+        del self._pcm[:size]
+        return pcm.astype(np.float32) / np.float32(32768)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from wire.messages import BYTES_PER_SAMPLE, SAMPLE_RATE
 
@@ -72,7 +73,8 @@ class ResampledLinear16:
 
     def _resample(self, data: bytes, *, last: bool) -> bytes:
         samples = np.frombuffer(data, dtype="<i2")
-        return self._stream.resample_chunk(samples, last=last).astype("<i2").tobytes()
+        resampled: NDArray[np.int16] = self._stream.resample_chunk(samples, last=last)
+        return resampled.astype("<i2").tobytes()
 
 
 def decoder(encoding: str, sample_rate: int) -> Decoder:

@@ -2,7 +2,8 @@
 
     GatewayError
     ├── BadParameter            a query parameter has a bad value
-    ├── AccessDenied …          the key is missing, wrong, or not allowed to do this
+    ├── AccessRefused           the key is missing, wrong, or not allowed to do this: see `tenants.errors`
+    ├── NotFound                no such path
     ├── TooManyFailures         too many bad keys from one address
     ├── Unavailable …           nothing here can serve the stream now; try again
     └── StreamError …           the stream was open and cannot go on
@@ -15,6 +16,8 @@ some clients answer 1011 by reconnecting thirty times at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+from tenants.errors import AccessError
 
 
 class GatewayError(Exception):
@@ -45,58 +48,28 @@ class BadParameter(GatewayError):
     close_code = 1008
 
 
-class AccessDenied(GatewayError):
-    """The API key may not do this."""
+class AccessRefused(GatewayError):
+    """The API key does not open this."""
 
-    code = "access_denied"
-    status = 403
+    code = "access_refused"
+    status = 401
     close_code = 1008
 
+    def __init__(self, cause: AccessError) -> None:
+        self.code, self.status = cause.code, cause.status
+        super().__init__(str(cause))
 
-class KeyMissing(AccessDenied):
-    """No API key. Send `Authorization: Token YOUR_KEY`, or the WebSocket subprotocols `token, YOUR_KEY`."""
-
-    code = "key_missing"
-    status = 401
-
-
-class KeyRejected(AccessDenied):
-    """The API key is malformed or unknown. Copy it again, or issue a new one."""
-
-    code = "key_rejected"
-    status = 401
+    @property
+    def sentence(self) -> str:
+        return self.detail
 
 
-class KeyExpired(AccessDenied):
-    """The API key has expired. Issue a new one."""
+class NotFound(GatewayError):
+    """Nothing answers at this path. Live streaming is at /v1/listen."""
 
-    code = "key_expired"
-    status = 401
-
-
-class KeyRevoked(AccessDenied):
-    """The API key has been revoked. Use another one."""
-
-    code = "key_revoked"
-    status = 401
-
-
-class ScopeMissing(AccessDenied):
-    """The API key does not have the scope this needs. Issue one that has it."""
-
-    code = "scope_missing"
-
-
-class OriginNotAllowed(AccessDenied):
-    """The API key may not be used from this web origin. Add the origin to the key's allowed origins."""
-
-    code = "origin_not_allowed"
-
-
-class TenantSuspended(AccessDenied):
-    """The organisation is suspended. Its owner can ask the operator why."""
-
-    code = "tenant_suspended"
+    code = "not_found"
+    status = 404
+    close_code = 1008
 
 
 class TooManyFailures(GatewayError):

@@ -20,6 +20,7 @@ from wire import addresses
 from wire.codec import WireError, encode_envelope
 from wire.mailbox import Layer, Mailbox
 from wire.messages import (
+    Abort,
     Envelope,
     Heartbeat,
     Open,
@@ -59,10 +60,16 @@ class Placement:
     opened: Opened
 
 
+@dataclass(frozen=True)
+class _Stream:
+    epoch: int
+    receiver: Receiver
+
+
 @dataclass
 class _Worker:
     peer: Peer
-    streams: dict[str, Receiver] = field(default_factory=dict)
+    streams: dict[str, _Stream] = field(default_factory=dict)
     spoke_at: float = 0.0
 
 
@@ -75,8 +82,8 @@ class Link:
         self._clock = clock
         self._mailbox: Mailbox | None = None
         self._workers: dict[str, _Worker] = {}
-        self._links: dict[str, int] = {}  # the number of the last link to each address
-        self._opening: dict[str, asyncio.Future[Opened | Refused]] = {}
+        self._last_link = 0
+        self._opening: dict[tuple[str, int], asyncio.Future[Opened | Refused]] = {}
         self._something_to_send = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -122,7 +129,6 @@ class Link:
             )
             if isinstance(answer, Opened):
                 return Placement(stream, epoch, heartbeat.address, answer)
-            self.release(heartbeat.address, stream)
             refused, epoch = answer, epoch + 1
         raise self._refusal(options.language, refused)
 
@@ -144,16 +150,23 @@ class Link:
 
     async def _ask(self, address: str, item: Open, receiver: Receiver) -> Opened | Refused | None:
         answer: asyncio.Future[Opened | Refused] = asyncio.get_running_loop().create_future()
-        self._worker(address).streams[item.stream] = receiver
-        self._opening[item.stream] = answer
+        self._worker(address).streams[item.stream] = _Stream(item.epoch, receiver)
+        self._opening[item.stream, item.epoch] = answer
         self.send(address, [item])
+        accepted = False
         try:
-            return await asyncio.wait_for(answer, OPEN_TIMEOUT_S)
+            result = await asyncio.wait_for(answer, OPEN_TIMEOUT_S)
+            accepted = isinstance(result, Opened)
+            return result
         except TimeoutError:
             telemetry.open_timeouts.inc()
             return None
         finally:
-            self._opening.pop(item.stream, None)
+            del self._opening[item.stream, item.epoch]
+            if not accepted:
+                # Also when the client left meanwhile: the worker may be about to give it a slot.
+                self.send(address, [Abort(stream=item.stream, epoch=item.epoch)])
+                self.release(address, item.stream)
 
     def _refusal(self, language: str, refused: Refused | None) -> Unavailable | UnknownModel:
         if refused is not None and refused.code in ("unknown_model", "unknown_language"):
@@ -170,9 +183,9 @@ class Link:
 
     def _worker(self, address: str) -> _Worker:
         if address not in self._workers:
-            number = self._links.get(address, 0) + 1
-            self._links[address] = number
-            self._workers[address] = _Worker(Peer(me=self._address, link=number), spoke_at=self._clock())
+            self._last_link += 1
+            peer = Peer(me=self._address, link=self._last_link)
+            self._workers[address] = _Worker(peer, spoke_at=self._clock())
         return self._workers[address]
 
     @property
@@ -188,15 +201,18 @@ class Link:
             return
         telemetry.workers_lost.inc()
         log.warning("worker %s lost (%s) with %d streams", address, why, len(worker.streams))
-        for stream, receiver in worker.streams.items():
-            opening = self._opening.get(stream)
-            if opening is not None:
-                if not opening.done():
-                    opening.set_result(
-                        Refused(stream=stream, epoch=0, code="worker_lost"),
-                    )
-            else:
-                receiver.receive_worker_lost()
+        for name, stream in worker.streams.items():
+            # A stream that is still being opened is told by its refusal instead.
+            if not self._answer_open(Refused(stream=name, epoch=stream.epoch, code="worker_lost")):
+                stream.receiver.receive_worker_lost()
+
+    def _answer_open(self, answer: Opened | Refused) -> bool:
+        opening = self._opening.get((answer.stream, answer.epoch))
+        if opening is None:
+            return False
+        if not opening.done():
+            opening.set_result(answer)
+        return True
 
     # ---- the three loops
 
@@ -234,11 +250,9 @@ class Link:
             return
         for item in items:
             if isinstance(item, Opened | Refused):
-                opening = self._opening.get(item.stream)
-                if opening is not None and not opening.done():
-                    opening.set_result(item)
-            elif (receiver := worker.streams.get(item.stream)) is not None:
-                receiver.receive_from_worker(item)  # type: ignore[arg-type]  # a worker sends ToGateway only
+                self._answer_open(item)
+            elif (stream := worker.streams.get(item.stream)) is not None:
+                stream.receiver.receive_from_worker(item)  # type: ignore[arg-type]  # a worker sends ToGateway only
         self._something_to_send.set()
 
     async def _send_forever(self) -> None:

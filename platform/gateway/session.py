@@ -73,7 +73,14 @@ class State(Enum):
 
 class Session:
     def __init__(
-        self, *, stream: str, epoch: int, decoder: Decoder, limits: Limits, interim_results: bool, now: float
+        self,
+        *,
+        stream: str,
+        decoder: Decoder,
+        limits: Limits,
+        interim_results: bool,
+        now: float,
+        epoch: int = 1,
     ) -> None:
         self.stream = stream
         self.epoch = epoch

@@ -51,7 +51,7 @@ class Pool:
         self._known.pop(address, None)
 
     def choose(self, language: str, without: frozenset[str] = frozenset()) -> Heartbeat | None:
-        """The less loaded of two workers picked by chance, so that gateways do not all rush to the same one."""
+        """The less loaded of two picked by chance, so that gateways do not all rush to the same worker."""
         fit = [
             known
             for address, known in self._known.items()

@@ -1,0 +1,196 @@
+"""Whose key is it? Reads the key from a handshake, checks it, and remembers the answer for seconds.
+
+Revocations are pulled from the database several times a second by every gateway process, so a key is
+refused everywhere within one second, cached or not, whatever the channel layer loses; its open streams
+are closed then. When the database cannot be asked for longer than a cached grant lives, nobody new gets in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from gateway import telemetry
+from gateway.errors import AccessRefused, AuthUnavailable, TooManyFailures
+from tenants import access
+from tenants.access import KeyGrant
+from tenants.errors import AccessError, KeyMissing
+
+log = logging.getLogger(__name__)
+
+MAX_CACHED = 50_000
+MAX_ADDRESSES = 50_000
+SCHEMES = ("token", "bearer")
+
+Find = Callable[[str], Awaitable[KeyGrant | None]]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    secret: str
+    subprotocol: str | None  # to be echoed when the key came as one
+
+
+def credentials(headers: Iterable[tuple[bytes, bytes]], subprotocols: Iterable[str]) -> Credentials:
+    """The key, from `Authorization: Token|Bearer KEY` or the subprotocols `token|bearer, KEY` of browsers."""
+    for name, value in headers:
+        if name.lower() == b"authorization":
+            scheme, _, secret = value.decode("latin-1").partition(" ")
+            return Credentials(_from_scheme(scheme, secret.strip()), None)
+    offered = list(subprotocols)
+    if len(offered) >= 2 and offered[0].lower() in SCHEMES:
+        return Credentials(offered[1], offered[0])
+    raise KeyMissing()
+
+
+def _from_scheme(scheme: str, secret: str) -> str:
+    if scheme.lower() in SCHEMES and secret:
+        return secret
+    if scheme.lower() == "basic":
+        # What HTTP clients make of `https://KEY@host`.
+        try:
+            return base64.b64decode(secret, validate=True).decode("latin-1").split(":")[0]
+        except (binascii.Error, ValueError):
+            pass
+    raise KeyMissing()
+
+
+def header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    for name, value in headers:
+        if name.lower() == wanted:
+            return value.decode("latin-1")
+    return None
+
+
+@dataclass
+class Failures:
+    """Failed checks of each address in the last minute. Bounded: who failed longest ago is forgotten."""
+
+    per_minute: int
+    clock: Callable[[], float] = time.monotonic
+    _times: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
+
+    def wait_s(self, address: str) -> float:
+        """How long until this address may fail again; 0 when it may now."""
+        times = self._times.get(address, deque())
+        now = self.clock()
+        while times and now - times[0] >= 60:
+            times.popleft()
+        return 60 - (now - times[0]) if len(times) >= self.per_minute else 0.0
+
+    def add(self, address: str) -> None:
+        times = self._times.setdefault(address, deque(maxlen=self.per_minute))
+        times.append(self.clock())
+        self._times.move_to_end(address)
+        while len(self._times) > MAX_ADDRESSES:
+            self._times.popitem(last=False)
+
+
+@dataclass
+class KeyCache:
+    """Grants by prefix, also that there is none. Many handshakes with one key cause one look-up."""
+
+    find: Find
+    keep_s: float
+    clock: Callable[[], float] = time.monotonic
+    _grants: OrderedDict[str, tuple[KeyGrant | None, float]] = field(default_factory=OrderedDict)
+    _asking: dict[str, asyncio.Task[KeyGrant | None]] = field(default_factory=dict)
+
+    async def get(self, prefix: str) -> KeyGrant | None:
+        cached = self._grants.get(prefix)
+        if cached is not None and self.clock() - cached[1] < self.keep_s:
+            telemetry.key_lookups.labels("cache").inc()
+            return cached[0]
+        task = self._asking.get(prefix)
+        if task is None:
+            task = self._asking[prefix] = asyncio.create_task(self._ask(prefix), name="find key")
+        # Shielded: the first of many who ask may hang up, and the others still want to know.
+        return await asyncio.shield(task)
+
+    def replace(self, grants: Iterable[KeyGrant]) -> None:
+        """What has just been read counts, also against a look-up that is under way."""
+        for grant in grants:
+            self._asking.pop(grant.prefix, None)
+            if grant.prefix in self._grants:
+                self._grants[grant.prefix] = (grant, self.clock())
+
+    def known(self, prefix: str) -> KeyGrant | None:
+        """Without asking anybody: the grant if there is a good one in the cache."""
+        cached = self._grants.get(prefix)
+        return cached[0] if cached is not None and self.clock() - cached[1] < self.keep_s else None
+
+    async def _ask(self, prefix: str) -> KeyGrant | None:
+        me = asyncio.current_task()
+        try:
+            grant = await self.find(prefix)
+            if self._asking.get(prefix) is me:
+                self._grants[prefix] = (grant, self.clock())
+                self._grants.move_to_end(prefix)
+                while len(self._grants) > MAX_CACHED:
+                    self._grants.popitem(last=False)
+            telemetry.key_lookups.labels("database").inc()
+            return grant
+        finally:
+            if self._asking.get(prefix) is me:
+                del self._asking[prefix]
+
+
+@dataclass(frozen=True)
+class Authenticated:
+    grant: KeyGrant
+    subprotocol: str | None
+
+
+@dataclass
+class Authenticator:
+    keys: KeyCache
+    failures: Failures
+    _used: set[UUID] = field(default_factory=set)
+
+    async def authenticate(self, scope: Mapping[str, Any], needed: str, address: str) -> Authenticated:
+        """Whose handshake this is, or the refusal, which counts against the address it came from.
+
+        An address with too many failures gets no look-up any more, but a key that is in use stays good:
+        one misconfigured client does not lock out the office it is in.
+        """
+        headers = scope["headers"]
+        wait_s = self.failures.wait_s(address)
+        try:
+            offered = credentials(headers, scope.get("subprotocols", ()))
+            prefix = access.prefix_of(offered.secret)
+            found = self.keys.known(prefix) if wait_s else await self._find(prefix)
+            grant = access.check(
+                found,
+                secret=offered.secret,
+                scope=needed,
+                origin=header(headers, b"origin"),
+                now=datetime.now(UTC),
+            )
+        except AccessError as error:
+            if wait_s:
+                raise TooManyFailures(retry_after_s=wait_s) from None
+            self.failures.add(address)
+            raise AccessRefused(error) from None
+        self._used.add(grant.key_id)
+        return Authenticated(grant, offered.subprotocol)
+
+    def take_used(self) -> set[UUID]:
+        """The keys used since the last call."""
+        used, self._used = self._used, set()
+        return used
+
+    async def _find(self, prefix: str) -> KeyGrant | None:
+        try:
+            return await self.keys.get(prefix)
+        except Exception as error:
+            log.warning("cannot look up an API key: %s", type(error).__name__)
+            raise AuthUnavailable() from None

@@ -1,0 +1,142 @@
+"""What the people on call look at: `/healthz` and `/metrics`.
+
+`/healthz` answers 200 when every part is ready, else 503, with a line for each part either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis import asyncio as aioredis
+
+from config import env
+from config.celery import ALIVE_KEY
+from gateway import process
+
+PART_TIMEOUT_S = 2.0
+# Whoever asks more often gets the last answer, so that asking cannot become a load on the database.
+KEEP_S = 0.5
+PULLED_WITHIN_S = 5.0
+
+Check = Callable[[], Awaitable[str]]
+
+
+class NotReady(Exception):
+    """A part is not ready; the message says why."""
+
+
+def _select_one() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+async def _database() -> str:
+    await process.in_database(_select_one)
+    return "answers"
+
+
+async def _redis() -> str:
+    async with aioredis.from_url(settings.REDIS_URL) as client:
+        await client.ping()
+    return "answers"
+
+
+async def _celery() -> str:
+    async with aioredis.from_url(settings.REDIS_URL) as client:
+        if await client.get(ALIVE_KEY) is None:
+            raise NotReady("neither beat nor a worker has been heard of in the last seconds")
+    return "beat and worker are alive"
+
+
+async def _link() -> str:
+    if not process.current().link.alive:
+        raise NotReady("not listening on the channel layer")
+    return "listening"
+
+
+async def _keys() -> str:
+    pulled_at = process.current().pulled_at
+    if pulled_at is None or time.monotonic() - pulled_at > PULLED_WITHIN_S:
+        raise NotReady("revocations have not been read from the database in the last seconds")
+    return "revocations are current"
+
+
+async def _workers() -> str:
+    pool = process.current().link.pool
+    ready = pool.ready()
+    if not ready:
+        others = ", ".join(f"{h.worker} is {h.state}" for h in pool.all())
+        raise NotReady(others or "none has been heard of")
+    return f"{len(ready)} ready, room for {sum(h.capacity - h.active for h in ready)} streams"
+
+
+CHECKS: dict[str, Check] = {
+    "database": _database,
+    "redis": _redis,
+    "celery": _celery,
+    "link": _link,
+    "keys": _keys,
+    "workers": _workers,
+}
+
+
+async def _line(name: str, check: Check) -> tuple[bool, str]:
+    try:
+        async with asyncio.timeout(PART_TIMEOUT_S):
+            return True, f"ok    {name}: {await check()}"
+    except NotReady as error:
+        return False, f"down  {name}: {error}"
+    except TimeoutError:
+        return False, f"down  {name}: no answer in {PART_TIMEOUT_S:g} s"
+    except Exception as error:
+        # The error's text may hold addresses or passwords; its kind is enough to know where to look.
+        return False, f"down  {name}: {type(error).__name__}"
+
+
+async def report() -> tuple[bool, str]:
+    lines = await asyncio.gather(*(_line(name, check) for name, check in CHECKS.items()))
+    draining = process.current().draining
+    texts = [text for _, text in lines] + (["down  gateway: draining"] if draining else [])
+    return all(ok for ok, _ in lines) and not draining, "\n".join(texts) + "\n"
+
+
+_last: tuple[float, bool, str] | None = None
+_lock = asyncio.Lock()
+
+
+async def healthz(request: HttpRequest) -> HttpResponse:
+    global _last
+    async with _lock:
+        if _last is None or time.monotonic() - _last[0] > KEEP_S:
+            ready, text = await report()
+            _last = (time.monotonic(), ready, text)
+        _, ready, text = _last
+    return HttpResponse(text, status=200 if ready else 503, content_type="text/plain; charset=utf-8")
+
+
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """For Prometheus: from this machine, or with `Authorization: Bearer METRICS_TOKEN` when one is set."""
+    token = env.METRICS_TOKEN.read()
+    offered = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    by_token = bool(token) and hmac.compare_digest(offered.encode(), token.encode())
+    if not by_token and not _from_here(request):
+        return HttpResponse("Metrics need the METRICS_TOKEN of this gateway.\n", status=403)
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _from_here(request: HttpRequest) -> bool:
+    # A proxy on this machine forwards for others, so whoever comes through one is not from here.
+    if "X-Forwarded-For" in request.headers:
+        return False
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False

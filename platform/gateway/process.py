@@ -1,0 +1,142 @@
+"""What a gateway process has once, however many streams it serves: link, key cache, usage emitter."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import ParamSpec, TypeVar, cast
+
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from config import env
+from gateway import telemetry
+from gateway.auth import Authenticator, Failures, KeyCache
+from gateway.errors import GatewayDraining, Unavailable
+from gateway.link import Link
+from gateway.session import Limits
+from gateway.streams import Streams
+from metering.emit import UsageEmitter
+from tenants import selectors
+from tenants.access import KeyGrant
+from tenants.services.keys import touch_keys
+from wire.mailbox import Layer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PULL_EVERY_S = 0.3
+TOUCH_EVERY_S = 30.0
+
+
+@dataclass
+class Process:
+    region: str
+    link: Link
+    streams: Streams
+    authenticator: Authenticator
+    usage: UsageEmitter
+    limits: Limits
+    max_streams: int
+    trusted_proxy: bool
+    draining: bool = False
+    pulled_at: float | None = None  # when the database last said what has changed
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        await self.link.start()
+        self.usage.start()
+        self._tasks = [
+            asyncio.create_task(self._pull_changes_forever(), name="pull key changes"),
+            asyncio.create_task(self._touch_keys_forever(), name="touch keys"),
+        ]
+
+    async def stop(self, within_s: float) -> None:
+        """No new streams; the open ones are told to connect again; what was processed is metered."""
+        self.draining = True
+        self.streams.fail_all(GatewayDraining())
+        await self.streams.all_gone(within_s)
+        await self.usage.stop(within_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.link.stop()
+
+    def admit(self) -> None:
+        """Whether this process may take one more stream, whoever asks."""
+        if self.draining:
+            raise GatewayDraining()
+        if len(self.streams) >= self.max_streams:
+            raise Unavailable("This gateway is full.", retry_after_s=2)
+        if self.usage.full:
+            raise Unavailable("Usage cannot be recorded at the moment.", retry_after_s=10)
+
+    async def _pull_changes_forever(self) -> None:
+        moment: int | None = None
+        while True:
+            try:
+                changes = await in_database(selectors.changes_since, moment)
+            except Exception as error:
+                log.warning("cannot pull key changes: %s", type(error).__name__)
+            else:
+                moment = changes.moment
+                self.pulled_at = time.monotonic()
+                self.authenticator.keys.replace(changes.grants)
+                self.streams.apply(changes.grants, datetime.now(UTC))
+            telemetry.usage_waiting.set(self.usage.waiting)
+            await asyncio.sleep(PULL_EVERY_S)
+
+    async def _touch_keys_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TOUCH_EVERY_S)
+            used = self.authenticator.take_used()
+            if used:
+                try:
+                    await in_database(touch_keys, used)
+                except Exception as error:
+                    log.warning("cannot note the use of keys: %s", type(error).__name__)
+
+
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
+
+
+async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In a thread of our own: look-ups of keys do not queue behind a slow page of the console."""
+    return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
+
+
+async def find_grant(prefix: str) -> KeyGrant | None:
+    return await in_database(selectors.find_grant, prefix)
+
+
+@cache
+def current() -> Process:
+    """The one of this process."""
+    layer = cast(Layer, get_channel_layer())
+    return Process(
+        region=settings.REGION,
+        link=Link(layer, settings.REGION),
+        streams=Streams(),
+        authenticator=Authenticator(
+            KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),
+            Failures(per_minute=env.AUTH_FAILURES_PER_MINUTE.read()),
+        ),
+        usage=UsageEmitter(),
+        limits=Limits(
+            idle_s=env.STREAM_IDLE_SECONDS.read(),
+            max_s=env.STREAM_MAX_SECONDS.read(),
+            window_s=env.STREAM_WINDOW_SECONDS.read(),
+            usage_every_s=env.USAGE_EVERY_SECONDS.read(),
+        ),
+        max_streams=env.GATEWAY_MAX_STREAMS.read(),
+        trusted_proxy=env.TRUSTED_PROXY.read(),
+    )

@@ -1,0 +1,199 @@
+"""`python -m gateway.server`: Daphne, with flow control in both directions and refusals that say why.
+
+Daphne hands every frame to an unbounded queue and writes without asking whether anybody reads. Here a
+socket is read no further while its application is behind, and `send` waits while the client does not read;
+and a handshake can be refused with any status and a body (ASGI's websocket denial response).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+# First, because it installs the reactor; then the application, because it sets Django up.
+from daphne.server import Server  # isort: skip
+from config.asgi import application  # isort: skip
+
+from autobahn.websocket.types import ConnectionDeny
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet import defer, reactor
+from twisted.internet.error import CannotListenError
+
+from config import env
+from gateway import process
+
+log = logging.getLogger(__name__)
+
+MAX_FRAME_BYTES = 1024 * 1024
+MAX_QUEUED_BYTES = 128 * 1024
+MAX_QUEUED_MESSAGES = 64
+DRAIN_S = 5.0
+
+
+class Inbox(asyncio.Queue[dict[str, Any]]):
+    """The application's queue of one socket. Tells the transport to stop and to go on reading."""
+
+    def __init__(self, transport: Any) -> None:
+        super().__init__()
+        self._transport = transport
+        self._bytes = 0
+        self._paused = False
+
+    def put_nowait(self, item: dict[str, Any]) -> None:
+        self._bytes += _size(item)
+        super().put_nowait(item)
+        if not self._paused and self._too_much():
+            self._paused = True
+            self._transport.pauseProducing()
+
+    async def get(self) -> dict[str, Any]:
+        item = await super().get()
+        self._bytes -= _size(item)
+        if self._paused and not self._too_much():
+            self._paused = False
+            # A transport that is closing may no longer be told to read.
+            if not getattr(self._transport, "disconnecting", False):
+                self._transport.resumeProducing()
+        return item
+
+    def _too_much(self) -> bool:
+        return self._bytes > MAX_QUEUED_BYTES or self.qsize() > MAX_QUEUED_MESSAGES
+
+
+def _size(message: dict[str, Any]) -> int:
+    return len(message.get("bytes") or message.get("text") or "")
+
+
+class Outlet:
+    """Knows whether the client reads: the transport calls it when its buffer is full and when it is not."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+
+    def pauseProducing(self) -> None:
+        self.open.clear()
+
+    def resumeProducing(self) -> None:
+        self.open.set()
+
+    stopProducing = resumeProducing
+
+
+class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
+    denial: dict[str, Any] | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outlet = Outlet()
+
+    def onOpen(self) -> None:
+        super().onOpen()
+        # The HTTP channel that took the handshake is still registered; from now on the socket is ours.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self.outlet, True)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.outlet.open.set()
+        super().onClose(wasClean, code, reason)
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.http.response.start":
+            self.denial = {"status": message["status"], "headers": message.get("headers", []), "body": b""}
+        elif message["type"] == "websocket.http.response.body" and self.denial is not None:
+            self.denial["body"] += message.get("body", b"")
+            if not message.get("more_body", False):
+                self._deny()
+        elif message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
+            self.sendClose(code=message.get("code") or 1000, reason=message.get("reason") or None)
+        else:
+            super().handle_reply(message)
+
+    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
+        body = b""
+        headers = list(responseHeaders or [])
+        if self.denial is not None:
+            body = self.denial["body"]
+            headers += [
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in self.denial["headers"]
+            ]
+        headers += [("Content-Length", str(len(body))), ("Connection", "close")]
+        super().sendHttpErrorResponse(code, reason, headers)
+        self.sendData(body)
+
+    def _deny(self) -> None:
+        if self.denial is None or not hasattr(self, "handshake_deferred"):
+            return
+        status = HTTPStatus(self.denial["status"])
+        denied = ConnectionDeny(code=int(status), reason=status.phrase)  # type: ignore[no-untyped-call]
+        self.handshake_deferred.errback(denied)
+        del self.handshake_deferred
+        self.server.protocol_disconnected(self)
+
+
+class GatewayServer(Server):  # type: ignore[misc]
+    """Daphne's server with our protocol, our inbox, and a drain before the applications are cancelled."""
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if scope["type"] != "websocket":
+            return super().create_application(protocol, scope)
+        inbox = Inbox(protocol.transport)
+        scope.setdefault("asgi", {"version": "3.0"})
+        scope.setdefault("extensions", {})["websocket.http.response"] = {}
+        instance = self.application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
+        if protocol not in self.connections:
+            instance.close()
+            return None
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(instance)
+        return inbox
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send":
+            await protocol.outlet.open.wait()
+        await super().handle_reply(protocol, message)
+
+    def kill_all_applications(self) -> Any:
+        drained = defer.Deferred.fromFuture(asyncio.ensure_future(process.current().stop(DRAIN_S)))
+        drained.addErrback(lambda failure: log.error("drain: %s", failure.getErrorMessage()))
+        parent = super().kill_all_applications
+        drained.addCallback(lambda _: parent())
+        return drained
+
+    def run(self) -> None:
+        reactor.callWhenRunning(lambda: asyncio.ensure_future(process.current().start()))
+        super().run()
+
+    def listen_error(self, failure: Any) -> None:
+        if failure.check(CannotListenError):
+            log.critical("GATEWAY_PORT: cannot listen: %s", failure.value.socketError)
+        self.failed = True
+        super().listen_error(failure)
+
+    failed = False
+
+
+def main() -> None:
+    host, port = env.GATEWAY_HOST.read(), env.GATEWAY_PORT.read()
+    WebSocketFactory.protocol = Protocol
+    server = GatewayServer(
+        application,
+        endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}"],
+        # A stream ends by its own limit; Daphne's is a net under it.
+        websocket_timeout=int(env.STREAM_MAX_SECONDS.read()) + 60,
+        websocket_max_message_size=MAX_FRAME_BYTES,
+        websocket_max_frame_size=MAX_FRAME_BYTES,
+        # No server name: it helps nobody but an attacker.
+        server_name="",
+        verbosity=0,
+    )
+    server.run()
+    if server.failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The streams open in this process, so that they can be ended from outside: a revoked key, a stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from gateway.errors import AccessRefused, GatewayError
+from tenants import access
+from tenants.access import KeyGrant
+from tenants.errors import AccessError
+
+
+class OpenStream(Protocol):
+    grant: KeyGrant
+
+    def fail(self, error: GatewayError) -> None: ...
+
+
+class Streams:
+    def __init__(self) -> None:
+        self._by_key: dict[UUID, set[OpenStream]] = {}
+        self._count = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, stream: OpenStream) -> None:
+        self._by_key.setdefault(stream.grant.key_id, set()).add(stream)
+        self._count += 1
+        self._empty.clear()
+
+    def remove(self, stream: OpenStream) -> None:
+        of_key = self._by_key.get(stream.grant.key_id, set())
+        if stream not in of_key:
+            return
+        of_key.remove(stream)
+        if not of_key:
+            del self._by_key[stream.grant.key_id]
+        self._count -= 1
+        if self._count == 0:
+            self._empty.set()
+
+    def keys(self) -> list[UUID]:
+        return list(self._by_key)
+
+    def apply(self, grants: Iterable[KeyGrant], now: datetime) -> None:
+        """End the streams whose key is no longer good, by what has just been read and by the time."""
+        for grant in grants:
+            for stream in list(self._by_key.get(grant.key_id, ())):
+                stream.grant = grant
+        for of_key in list(self._by_key.values()):
+            for stream in list(of_key):
+                try:
+                    access.check_state(stream.grant, now=now)
+                except AccessError as error:
+                    stream.fail(AccessRefused(error))
+
+    def fail_all(self, error: GatewayError) -> None:
+        for of_key in list(self._by_key.values()):
+            for stream in list(of_key):
+                stream.fail(error)
+
+    async def all_gone(self, within_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self._empty.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True

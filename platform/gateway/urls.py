@@ -1,0 +1,21 @@
+"""Where the gateway answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path, re_path
+
+from gateway import health
+from gateway.consumers import ListenConsumer, UnknownPathConsumer
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("metrics", health.metrics, name="metrics"),
+]
+
+# Django's types know only views here; `channels.routing.URLRouter` takes applications.
+_listen: Any = ListenConsumer.as_asgi()
+_unknown: Any = UnknownPathConsumer.as_asgi()
+
+websocket_urlpatterns: list[Any] = [path("v1/listen", _listen), re_path(r"", _unknown)]

@@ -1,0 +1,26 @@
+"""One whole service for all acceptance tests, and two tenants in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.stack import Stack, running_stack
+from tests.acceptance.tenant import Tenant, new_tenant
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with running_stack() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def acme(stack: Stack) -> Tenant:
+    return new_tenant(stack, "acme")
+
+
+@pytest.fixture(scope="session")
+def rival(stack: Stack) -> Tenant:
+    return new_tenant(stack, "rival")

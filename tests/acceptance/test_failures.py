@@ -1,0 +1,96 @@
+"""What a customer notices when a key is revoked or a part dies: always a name, never silence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.request
+
+import pytest
+from deepgram.core.api_error import ApiError
+
+from tests import recordings
+from tests.acceptance import sdk
+from tests.acceptance.stack import Stack, wait_for
+from tests.acceptance.tenant import Tenant, new_key, revoke, usage
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+REVOKED_WITHIN_S = 1.0
+BACK_WITHIN_S = 90.0
+
+
+def test_a_revoked_key_is_refused_and_its_streams_are_closed(stack: Stack, acme: Tenant) -> None:
+    key = new_key(stack, acme)
+    pcm, rate = recordings.pcm("beckett.wav")
+    with sdk.listening(stack, key, rate) as (socket, heard):
+        sdk.send(socket, pcm, rate, realtime=False)
+        revoked_at = revoke(stack, acme, key)
+        wait_for(lambda: socket._websocket.close_code is not None, 10, "the stream to be closed")
+        closed_after = time.time() - revoked_at
+    assert closed_after < REVOKED_WITHIN_S + 0.3  # the shell that revoked takes a moment to exit
+    assert heard.close_code == 1008
+    assert heard.close_reason == "key_revoked"
+    assert [error.code for error in heard.of_type("Error")] == ["key_revoked"]
+    with pytest.raises(ApiError) as refused, sdk.listening(stack, key, rate):
+        pass
+    assert refused.value.status_code == 401
+    # What was processed until then is billed, and never more than was sent.
+    ranges = usage(stack, acme, heard.request_id, 1)
+    assert 0 < ranges[-1][1] <= len(pcm) // 2 * 1000 // rate
+
+
+def test_a_killed_worker_is_named_and_comes_back(stack: Stack, acme: Tenant) -> None:
+    pcm, rate = recordings.pcm("beckett.wav")
+    before = stack.pids["worker"]
+    with sdk.listening(stack, acme.key, rate) as (socket, heard):
+        sdk.send(socket, pcm, rate, realtime=False)
+        wait_for(lambda: heard.of_type("Results"), 30, "the first result")
+        os.kill(before, signal.SIGKILL)
+        killed_at = time.time()
+    assert heard.closed_at - killed_at < 15
+    assert [error.code for error in heard.of_type("Error")] == ["worker_lost"]
+    assert "new stream" in heard.of_type("Error")[0].description
+    assert heard.close_code == 4503
+
+    status, lines = stack.health()
+    if status == 503:
+        assert "workers" in next(line for line in lines.splitlines() if line.startswith("down"))
+    wait_for(lambda: stack.health()[0] == 200, BACK_WITHIN_S, "the worker to be back")
+    wait_for(lambda: stack.pids["worker"] != before, 5, "its new process id")
+    again = sdk.transcribe(stack, acme.key, pcm, rate, realtime=False)
+    assert "fail better" in again.transcript.lower()
+
+
+def test_health_names_the_part_that_is_down(stack: Stack) -> None:
+    assert stack.health()[0] == 200
+    os.kill(stack.pids["worker"], signal.SIGKILL)
+    status, lines = wait_for(lambda: _unhealthy(stack), 15, "healthz to notice")
+    assert status == 503
+    states = {line.split()[1].rstrip(":"): line.split()[0] for line in lines.splitlines()}
+    assert states["workers"] == "down"
+    assert states["database"] == "ok"
+    wait_for(lambda: stack.health()[0] == 200, BACK_WITHIN_S, "the worker to be back")
+
+
+def test_a_killed_gateway_comes_back(stack: Stack, acme: Tenant) -> None:
+    http_url, before = stack.http_url, stack.pids["gateway"]
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: _answers(f"{http_url}/healthz"), BACK_WITHIN_S, "the gateway to be back")
+    wait_for(lambda: stack.pids.get("gateway") not in (None, before), 5, "its new process id")
+    pcm, rate = recordings.pcm("beckett.wav")
+    assert "fail better" in sdk.transcribe(stack, acme.key, pcm, rate, realtime=False).transcript.lower()
+
+
+def _unhealthy(stack: Stack) -> tuple[int, str] | None:
+    found = stack.health()
+    return found if found[0] == 503 else None
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=3) as response:
+            return bool(response.status == 200)
+    except OSError:  # also HTTPError
+        return False

@@ -10,26 +10,33 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
+from config import env
 from ops.local import ports, postgres, valkey
 
 _OWN_POSTGRES = "DATABASE_URL" not in os.environ
 _OWN_VALKEY = "REDIS_URL" not in os.environ
 
-os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests-only-for-tests")
+# Nothing else of ours gets in from the shell, so a test run means the same everywhere.
+for _variable in env.variables():
+    if _variable.name not in ("DATABASE_URL", "REDIS_URL"):
+        os.environ.pop(_variable.name, None)
+os.environ["SECRET_KEY"] = "only-for-tests-only-for-tests-only-for-tests-only-for-tests"
 if _OWN_POSTGRES:
-    # Its password is made when it is; `postgres_server` fills it in.
-    os.environ["DATABASE_URL"] = f"postgresql://{postgres.OWNER}@127.0.0.1:{ports.free_port()}/{postgres.DATABASE}"
+    # Its password is made when it is; the root conftest fills it in.
+    os.environ["DATABASE_URL"] = (
+        f"postgresql://{postgres.OWNER}@127.0.0.1:{ports.free_port()}/{postgres.DATABASE}"
+    )
 if _OWN_VALKEY:
     os.environ["REDIS_URL"] = valkey.url(ports.free_port())
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL that answers. Tests of Django want pytest-django's `db` instead."""
+    """The URL of a PostgreSQL that answers. Tests of Django ask for pytest-django's `db` instead."""
     if not _OWN_POSTGRES:
         yield os.environ["DATABASE_URL"]
         return
@@ -52,17 +59,6 @@ def valkey_server() -> Iterator[str]:
         server = valkey.start(Path(folder) / "valkey", urlsplit(url).port or 0, durable=False)
         yield url
         server.stop()
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(postgres_server: str) -> None:
-    """Asked for by pytest-django before it makes the test database."""
-    from django.db import connections
-
-    settings = connections.settings["default"]
-    settings["PASSWORD"] = unquote(urlsplit(postgres_server).password or "")
-    # Else threads would keep connections open, and the test database could not be dropped.
-    settings["CONN_MAX_AGE"] = 0
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:

@@ -59,7 +59,7 @@ class ResampledLinear16:
     _stream: soxr.ResampleStream = field(init=False)
 
     def __post_init__(self) -> None:
-        self._stream = soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="int16", quality="HQ")
+        self._stream = soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
 
     @property
     def input_ms(self) -> int:
@@ -72,9 +72,11 @@ class ResampledLinear16:
         return self._resample(b"", last=True)
 
     def _resample(self, data: bytes, *, last: bool) -> bytes:
-        samples = np.frombuffer(data, dtype="<i2")
-        resampled: NDArray[np.int16] = self._stream.resample_chunk(samples, last=last)
-        return resampled.astype("<i2").tobytes()
+        # In floats, and rounded here: with integers soxr adds random dither, and the same audio would not
+        # give the same samples twice.
+        samples = np.frombuffer(data, dtype="<i2").astype(np.float32)
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples, last=last)
+        return np.clip(np.rint(resampled), -32768, 32767).astype("<i2").tobytes()
 
 
 def decoder(encoding: str, sample_rate: int) -> Decoder:

@@ -1,0 +1,400 @@
+"""The session is Sans-I/O: everything here is plain calls, with the clock in the test's hand."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import audio
+from gateway.errors import AccessRefused, BadMessage, ClientTooSlow
+from gateway.events import (
+    AudioReceived,
+    Close,
+    CloseStream,
+    Command,
+    Finalize,
+    KeepAlive,
+    Problem,
+    Summary,
+    Transcript,
+    UsageRange,
+)
+from gateway.session import MAX_AUDIO_ITEM_BYTES, MAX_BAD_MESSAGES, Limits, Session, State
+from tenants.errors import KeyRevoked
+from wire.messages import (
+    Abort,
+    Audio,
+    End,
+    Ended,
+    Failed,
+    Final,
+    Flush,
+    Flushed,
+    Partial,
+    Progress,
+    SpeechStarted,
+    ToGateway,
+    Word,
+)
+
+LIMITS = Limits(idle_s=10, max_s=3600, window_s=20, usage_every_s=5)
+SECOND = b"\x01\x00" * 16_000
+
+
+def session(rate: int = 16_000, *, interim: bool = True, limits: Limits = LIMITS) -> Session:
+    return Session(
+        stream="s",
+        decoder=audio.decoder("linear16", rate),
+        limits=limits,
+        interim_results=interim,
+        now=0.0,
+    )
+
+
+def words(text: str) -> tuple[Word, ...]:
+    return tuple(Word(w, i * 100, i * 100 + 90, 0.9) for i, w in enumerate(text.split()))
+
+
+def final(index: int, text: str = "hi", *, speech_final: bool = False) -> Final:
+    return Final(
+        stream="s", epoch=1, index=index, start_ms=0, end_ms=500, words=words(text), speech_final=speech_final
+    )
+
+
+def partial(text: str) -> Partial:
+    return Partial(stream="s", epoch=1, start_ms=0, end_ms=500, words=words(text))
+
+
+def said(s: Session) -> list[object]:
+    messages: list[object] = []
+    while (message := s.next_message_to_send()) is not None:
+        messages.append(message)
+    return messages
+
+
+def test_audio_goes_to_the_worker_in_order_and_without_a_gap() -> None:
+    s = session()
+    s.receive(AudioReceived(SECOND * 3), 0)
+    s.receive(AudioReceived(SECOND[:7]), 0)
+    s.receive(AudioReceived(SECOND[7:]), 0)
+    items = s.items_to_send()
+    assert all(isinstance(item, Audio) and len(item.pcm) <= MAX_AUDIO_ITEM_BYTES for item in items)
+    position = 0
+    for item in items:
+        assert isinstance(item, Audio)
+        assert item.position == position
+        position += len(item.pcm) // 2
+    assert position == 4 * 16_000
+    assert b"".join(item.pcm for item in items if isinstance(item, Audio)) == SECOND * 4
+
+
+def test_partials_carry_the_seq_of_the_final_that_replaces_them() -> None:
+    s = session()
+    s.receive_from_worker(partial("he"))
+    assert [m.seq for m in said(s) if isinstance(m, Transcript)] == [0]
+    s.receive_from_worker(final(0))
+    s.receive_from_worker(partial("the"))
+    s.receive_from_worker(final(1))
+    kinds = [(m.is_final, m.seq) for m in said(s) if isinstance(m, Transcript)]
+    # The partial that was not sent in time is stale once its final is there.
+    assert kinds == [(True, 0), (True, 1)]
+
+
+def test_without_interim_results_only_finals_are_said() -> None:
+    s = session(interim=False)
+    s.receive_from_worker(partial("he"))
+    s.receive_from_worker(final(0))
+    assert [m.is_final for m in said(s) if isinstance(m, Transcript)] == [True]
+
+
+def test_a_client_that_does_not_read_keeps_one_partial_and_every_final() -> None:
+    s = session()
+    for index in range(50):
+        for _ in range(20):
+            s.receive_from_worker(partial("more and more"))
+        s.receive_from_worker(final(index))
+    s.receive_from_worker(partial("the"))
+    s.receive_from_worker(partial("the last"))
+    messages = [m for m in said(s) if isinstance(m, Transcript)]
+    assert [m.seq for m in messages if m.is_final] == list(range(50))
+    assert [len(m.words) for m in messages if not m.is_final] == [2]
+
+
+def test_finalize_marks_the_last_final_before_it_is_flushed() -> None:
+    s = session()
+    s.receive(Finalize(), 0)
+    assert s.items_to_send() == [Flush(stream="s", epoch=1, token=1)]
+    s.receive_from_worker(final(0))
+    assert said(s) == []
+    s.receive_from_worker(final(1, speech_final=True))
+    s.receive_from_worker(Flushed(stream="s", epoch=1, token=1))
+    messages = [m for m in said(s) if isinstance(m, Transcript)]
+    assert [(m.seq, m.from_finalize, m.speech_final) for m in messages] == [
+        (0, False, False),
+        (1, True, True),
+    ]
+
+
+def test_finalize_with_nothing_said_is_answered_all_the_same() -> None:
+    s = session()
+    s.receive(Finalize(), 0)
+    s.receive_from_worker(Flushed(stream="s", epoch=1, token=1))
+    s.receive_from_worker(final(0))
+    messages = [m for m in said(s) if isinstance(m, Transcript)]
+    assert [(m.seq, m.from_finalize, len(m.words)) for m in messages] == [(0, True, 0), (1, False, 1)]
+
+
+def test_two_finalizes_have_two_answers_and_a_repeated_token_none() -> None:
+    s = session()
+    s.receive(Finalize(), 0)
+    s.receive(Finalize(), 0)
+    for token in (1, 1, 2, 3):
+        s.receive_from_worker(Flushed(stream="s", epoch=1, token=token))
+    assert [m.from_finalize for m in said(s) if isinstance(m, Transcript)] == [True, True]
+
+
+def test_close_stream_drains_then_summarises_then_closes() -> None:
+    s = session()
+    s.receive(AudioReceived(SECOND), 0)
+    s.receive(CloseStream(), 1)
+    assert s.items_to_send()[-1] == End(stream="s", epoch=1)
+    assert s.close_to_send is None
+    s.receive(AudioReceived(SECOND), 1)
+    assert s.items_to_send() == []
+    s.receive_from_worker(final(0))
+    s.receive_from_worker(Ended(stream="s", epoch=1, processed=16_000))
+    last = said(s)[-1]
+    assert last == Summary(1000, hashlib.sha256(SECOND).hexdigest(), 1000)
+    assert s.close_to_send == Close(1000)
+    assert s.usage_to_record() == [UsageRange(0, 1000)]
+
+
+def test_usage_comes_in_disjoint_ranges_and_ends_exactly_where_the_audio_does() -> None:
+    s = session()
+    for _ in range(12):
+        s.receive(AudioReceived(SECOND), 0)
+    s.receive(AudioReceived(SECOND[: 2 * 16 * 7]), 0)
+    for processed in range(0, 12 * 16_000, 1600):
+        s.receive_from_worker(Progress(stream="s", epoch=1, processed=processed, confirmed=0))
+    s.receive(CloseStream(), 0)
+    s.receive_from_worker(Ended(stream="s", epoch=1, processed=12 * 16_000 + 112))
+    ranges = s.usage_to_record()
+    assert ranges == [UsageRange(0, 5000), UsageRange(5000, 10_000), UsageRange(10_000, 12_007)]
+
+
+def test_resampled_audio_is_billed_by_what_the_client_sent() -> None:
+    s = session(48_000)
+    s.receive(AudioReceived(b"\x00\x00" * 48_000), 0)
+    s.receive(CloseStream(), 0)
+    sent = sum(len(item.pcm) // 2 for item in s.items_to_send() if isinstance(item, Audio))
+    assert abs(sent - 16_000) <= 1
+    s.receive_from_worker(Ended(stream="s", epoch=1, processed=sent))
+    assert s.usage_to_record() == [UsageRange(0, 1000)]
+
+
+def test_a_worker_cannot_make_us_bill_audio_that_was_not_sent() -> None:
+    s = session()
+    s.receive(AudioReceived(SECOND), 0)
+    s.receive_from_worker(Progress(stream="s", epoch=1, processed=10**9, confirmed=0))
+    s.receive_disconnect()
+    assert s.usage_to_record() == [UsageRange(0, 1000)]
+
+
+def test_a_client_that_leaves_frees_the_slot_and_pays_for_what_was_processed() -> None:
+    s = session()
+    s.receive(AudioReceived(SECOND * 4), 0)
+    s.receive_from_worker(Progress(stream="s", epoch=1, processed=2 * 16_000, confirmed=0))
+    s.items_to_send()
+    s.receive_disconnect()
+    s.receive_disconnect()
+    assert s.items_to_send() == [Abort(stream="s", epoch=1)]
+    assert s.usage_to_record() == [UsageRange(0, 2000)]
+
+
+def test_silence_on_the_socket_closes_with_the_code_clients_know() -> None:
+    s = session()
+    s.receive(KeepAlive(), 8)
+    s.tick(17.9)
+    assert s.state is State.OPEN
+    assert s.next_deadline() == 18
+    s.tick(18)
+    problem = said(s)[0]
+    assert isinstance(problem, Problem)
+    assert problem.error.code == "NET-0001"
+    assert s.close_to_send == Close(1011, "NET-0001")
+    assert s.items_to_send() == [Abort(stream="s", epoch=1)]
+
+
+def test_the_idle_clock_stands_while_we_do_not_listen() -> None:
+    s = session()
+    s.receive(AudioReceived(SECOND * 20), 0)
+    assert s.window_full
+    s.tick(100)
+    assert s.state is State.OPEN
+    s.receive_from_worker(Progress(stream="s", epoch=1, processed=16_000, confirmed=0))
+    assert not s.window_full
+    s.tick(109)
+    assert s.state is State.OPEN
+
+
+def test_the_longest_stream_ends_by_name_even_while_it_speaks() -> None:
+    s = session(limits=Limits(idle_s=10, max_s=60, window_s=20, usage_every_s=5))
+    s.receive(KeepAlive(), 59)
+    s.tick(60)
+    assert s.close_to_send == Close(1008, "stream_too_long")
+
+
+def test_a_bad_message_costs_an_error_and_many_cost_the_stream() -> None:
+    s = session()
+    for _ in range(MAX_BAD_MESSAGES - 1):
+        s.receive_bad_message(BadMessage(), 0)
+    assert s.state is State.OPEN
+    s.receive_bad_message(BadMessage(), 0)
+    assert s.close_to_send == Close(1008, "bad_message")
+    assert len(said(s)) == MAX_BAD_MESSAGES
+
+
+def test_a_lost_worker_is_said_by_name() -> None:
+    s = session()
+    s.receive_worker_lost()
+    s.receive_worker_lost()
+    assert s.close_to_send == Close(4503, "worker_lost")
+    assert len(said(s)) == 1
+    assert s.items_to_send() == []
+
+
+def test_a_failed_engine_bills_what_it_did_and_gives_up_the_held_final() -> None:
+    s = session()
+    s.receive(AudioReceived(SECOND * 3), 0)
+    s.receive(Finalize(), 0)
+    s.receive_from_worker(final(0))
+    s.receive_from_worker(Failed(stream="s", epoch=1, code="engine_failed", processed=2 * 16_000))
+    kinds = [type(m) for m in said(s)]
+    assert kinds == [Transcript, Problem]
+    assert s.usage_to_record() == [UsageRange(0, 2000)]
+    assert s.close_to_send == Close(4500, "engine_failed")
+
+
+@pytest.mark.parametrize("error", [AccessRefused(KeyRevoked()), ClientTooSlow()])
+def test_the_house_can_end_a_stream(error: Exception) -> None:
+    s = session()
+    s.fail(error)  # type: ignore[arg-type]
+    s.fail(ClientTooSlow())
+    assert s.items_to_send() == [Abort(stream="s", epoch=1)]
+    assert s.close_to_send == Close(1008, error.code)  # type: ignore[attr-defined]
+
+
+def test_results_out_of_order_stop_the_stream_rather_than_lose_words() -> None:
+    s = session()
+    s.receive_from_worker(final(1))
+    assert s.close_to_send is not None
+    assert s.close_to_send.reason == "stream_error"
+
+
+def test_other_streams_and_other_epochs_are_nobodys() -> None:
+    s = session()
+    s.receive_from_worker(Final(stream="t", epoch=1, index=0, start_ms=0, end_ms=1, words=words("theirs")))
+    s.receive_from_worker(Final(stream="s", epoch=2, index=0, start_ms=0, end_ms=1, words=words("late")))
+    assert said(s) == []
+
+
+COMMANDS = st.one_of(
+    st.binary(max_size=4000).map(AudioReceived),
+    st.sampled_from([KeepAlive(), Finalize(), CloseStream()]),
+)
+ITEMS = st.one_of(
+    st.builds(
+        Progress, stream=st.just("s"), epoch=st.just(1), processed=st.integers(0, 10**6), confirmed=st.just(0)
+    ),
+    st.builds(
+        Final,
+        stream=st.just("s"),
+        epoch=st.just(1),
+        index=st.integers(0, 3),
+        start_ms=st.just(0),
+        end_ms=st.just(1),
+        words=st.just(()),
+    ),
+    st.builds(
+        Partial,
+        stream=st.just("s"),
+        epoch=st.just(1),
+        start_ms=st.just(0),
+        end_ms=st.just(1),
+        words=st.just(()),
+    ),
+    st.builds(Flushed, stream=st.just("s"), epoch=st.just(1), token=st.integers(0, 4)),
+    st.builds(SpeechStarted, stream=st.just("s"), epoch=st.just(1), at_ms=st.just(0)),
+    st.builds(Ended, stream=st.just("s"), epoch=st.just(1), processed=st.integers(0, 10**6)),
+    st.builds(
+        Failed, stream=st.just("s"), epoch=st.just(1), code=st.just("x"), processed=st.integers(0, 10**6)
+    ),
+)
+
+
+@given(
+    st.lists(
+        st.one_of(COMMANDS, ITEMS, st.floats(0, 100), st.sampled_from(["gone", "lost", "bad"])), max_size=40
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_any_order_of_anything_never_raises_and_never_bills_twice(steps: list[object]) -> None:
+    s = session()
+    received = 0
+    usage: list[UsageRange] = []
+    seqs: list[int] = []
+    now = 0.0
+    for step in steps:
+        if isinstance(step, AudioReceived | KeepAlive | Finalize | CloseStream):
+            command: Command = step
+            if isinstance(command, AudioReceived) and s.state is State.OPEN:
+                received += len(command.data)
+            s.receive(command, now)
+        elif isinstance(step, float):
+            now += step
+            s.tick(now)
+        elif step == "gone":
+            s.receive_disconnect()
+        elif step == "lost":
+            s.receive_worker_lost()
+        elif step == "bad":
+            s.receive_bad_message(BadMessage(), now)
+        else:
+            item: ToGateway = step  # type: ignore[assignment]
+            s.receive_from_worker(item)
+        usage += s.usage_to_record()
+        seqs += [m.seq for m in said(s) if isinstance(m, Transcript) and m.is_final]
+    assert seqs == list(range(len(seqs)))
+    at = 0
+    for part in usage:
+        assert part.from_ms == at < part.to_ms
+        at = part.to_ms
+    assert at == s.billed_ms <= received // 2 * 1000 // 16_000
+    assert (s.close_to_send is not None) == (s.state is State.CLOSED)
+
+
+@given(
+    st.binary(min_size=1, max_size=3000),
+    st.lists(st.integers(0, 3000), max_size=10),
+    st.sampled_from([8_000, 16_000, 44_100]),
+)
+@settings(max_examples=100, deadline=None)
+def test_any_split_of_the_bytes_gives_the_same_audio_and_the_same_bill(
+    data: bytes, cuts: list[int], rate: int
+) -> None:
+    def run(pieces: list[bytes]) -> tuple[bytes, list[UsageRange]]:
+        s = session(rate)
+        for piece in pieces:
+            s.receive(AudioReceived(piece), 0)
+        s.receive(CloseStream(), 0)
+        pcm = b"".join(item.pcm for item in s.items_to_send() if isinstance(item, Audio))
+        s.receive_from_worker(Ended(stream="s", epoch=1, processed=len(pcm) // 2))
+        return pcm, s.usage_to_record()
+
+    borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    pieces = [data[a:b] for a, b in pairwise(borders)]
+    assert run(pieces) == run([data])

@@ -24,7 +24,7 @@ _OWN_VALKEY = "REDIS_URL" not in os.environ
 for _variable in env.variables():
     if _variable.name not in ("DATABASE_URL", "REDIS_URL"):
         os.environ.pop(_variable.name, None)
-os.environ["SECRET_KEY"] = "only-for-tests-only-for-tests-only-for-tests-only-for-tests"
+os.environ["SECRET_KEY"] = "only-for-tests-only-for-tests-only-for-tests-only-for-tests"  # noqa: S105
 if _OWN_POSTGRES:
     # Its password is made when it is; the root conftest fills it in.
     os.environ["DATABASE_URL"] = (

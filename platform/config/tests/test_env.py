@@ -30,7 +30,7 @@ BAD = {
     "WORKER_HOST": "http://h",
     "BATCH_WAIT_MS": "5,15",
 }
-ANYTHING = {"SCRIPTED_FILE"}  # free text: what is wrong with it shows when it is used
+ANYTHING = {"METRICS_TOKEN", "SCRIPTED_FILE"}  # free text: no value of theirs is malformed
 
 
 def test_a_good_environment_passes():

@@ -17,6 +17,7 @@ QUIET_BELOW_PEAK_DB = 26.0
 PAUSE_S = 0.25
 SHORTEST_S = 1.0
 CLICK_S = 0.35  # what is loud for less is a click or a breath, not speech
+EDGE = RATE // 10
 SILENCE_S = 1.5
 # The noise of a quiet room: digital silence is something no microphone sends.
 ROOM_NOISE = 0.0003
@@ -86,9 +87,11 @@ def conversation(*recordings: Samples) -> Conversation:
     add(silence())
     for recording in recordings:
         for first, last in utterances(recording):
-            start = position
-            add(recording[first:last])
-            marks.append(Utterance(start / RATE, position / RATE))
+            # The soft ends of words are kept, too; what is waited for is still the last loud frame.
+            begin = max(0, first - EDGE)
+            start = position + first - begin
+            marks.append(Utterance(start / RATE, (start + last - first) / RATE))
+            add(recording[begin : last + EDGE])
             add(silence())
     whole = np.clip(np.rint(np.concatenate(parts) * 32768), -32768, 32767).astype("<i2")
     return Conversation(whole.tobytes(), tuple(marks))

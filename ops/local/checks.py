@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -43,10 +44,21 @@ def space(folder: Path, free: Callable[[Path], int] = free_bytes) -> None:
 def port(
     number: int, host: str, what: str, variable: str, holder: Callable[[int], str | None] = ports.holder
 ) -> None:
-    if ports.is_free(number, host):
+    """`what` can listen there; `variable` is the one that sets its port, and `…_HOST` its address."""
+    error = ports.why_not(number, host)
+    if error is None:
         return
+    other = f"{variable}={number + 1 if number < 65535 else number - 1} make run"
+    if error.errno == errno.EACCES:
+        raise LocalError(
+            f"Port {number}, meant for the {what}, needs root. "
+            f"Choose one from 1024 up: {variable}=8000 make run"
+        )
+    if error.errno != errno.EADDRINUSE:
+        where = variable.replace("_PORT", "_HOST")
+        raise LocalError(f"{where}: this machine has no address {host} to listen on ({error.strerror}).")
     who = holder(number)
     raise PortTaken(
         f"Port {number}, meant for the {what}, is taken{f' by {who}' if who else ''}. "
-        f"Stop that, or choose another: {variable}={number + 1} make run"
+        f"Stop that, or choose another: {other}"
     )

@@ -8,6 +8,11 @@ from pathlib import Path
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    return why_not(port, host) is None
+
+
+def why_not(port: int, host: str) -> OSError | None:
+    """What the system says to a process that wants to listen there; None if it may."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # A port whose last connections are in TIME_WAIT is free; one that somebody listens on is not.
@@ -15,9 +20,9 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         try:
             probe.bind((host, port))
             probe.listen(1)
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def free_port() -> int:

@@ -154,7 +154,7 @@ class Supervisor:
         child.deaths += 1
         self._changed()
         if child.deaths >= (DEATHS_LATER if child.was_ready else DEATHS_AT_START):
-            raise StartFailed(self._obituary(child, f"{how}, for the {child.deaths}. time in a row"))
+            raise StartFailed(self._obituary(child, f"{how}, {child.deaths} times in a row"))
         wait = back_off(child.deaths)
         child.start_at = now + wait
         self.console.event(

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ops.local import ports
 from ops.local.errors import Missing, PortTaken
@@ -84,7 +86,8 @@ def service(data_dir: Path, port: int, *, durable: bool, log: Path, mark: str = 
 
 def _ready(port: int) -> str | None:
     try:
-        with redis.Redis(port=port, socket_timeout=2, socket_connect_timeout=2) as client:
+        once = Retry(NoBackoff(), 0)  # whoever asks asks again
+        with redis.Redis(port=port, socket_timeout=2, socket_connect_timeout=2, retry=once) as client:
             client.ping()
     except redis.RedisError as error:  # also while it loads its append-only file
         return str(error) or type(error).__name__

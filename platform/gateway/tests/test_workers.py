@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from gateway.workers import SILENT_AFTER_S, Pool, speaks
+from wire.messages import Heartbeat, WorkerState
+
+
+def heartbeat(
+    name: str,
+    *,
+    active: int = 0,
+    capacity: int = 10,
+    state: WorkerState = WorkerState.READY,
+    language: str = "en",
+) -> Heartbeat:
+    return Heartbeat(
+        worker=name, address=name, region="local", state=state, engine="scripted", model="m",
+        languages=(language,), capacity=capacity, active=active,
+    )  # fmt: skip
+
+
+def pool(*heartbeats: Heartbeat) -> Pool:
+    made = Pool(random=random.Random(7))
+    for one in heartbeats:
+        made.hear(one, now=0.0)
+    return made
+
+
+def test_an_empty_pool_has_nobody() -> None:
+    assert pool().choose("en") is None
+
+
+def test_only_ready_workers_with_room_that_speak_the_language_are_chosen() -> None:
+    p = pool(
+        heartbeat("full", active=10),
+        heartbeat("draining", state=WorkerState.DRAINING),
+        heartbeat("sick", state=WorkerState.UNHEALTHY),
+        heartbeat("french", language="fr"),
+        heartbeat("good"),
+    )
+    assert {p.choose("en").worker for _ in range(10)} == {"good"}  # type: ignore[union-attr]
+
+
+def test_reservations_count_until_the_next_heartbeat_so_two_streams_do_not_share_the_last_slot() -> None:
+    p = pool(heartbeat("a", active=9))
+    assert p.choose("en") is not None
+    assert p.choose("en") is None
+    p.hear(heartbeat("a", active=9), now=0.2)
+    assert p.choose("en") is not None
+
+
+def test_the_less_loaded_of_two_gets_more() -> None:
+    p = pool(heartbeat("busy", active=600, capacity=1000), heartbeat("idle", capacity=1000))
+    chosen = Counter(p.choose("en").worker for _ in range(300))  # type: ignore[union-attr]
+    assert chosen == {"idle": 300}
+
+
+def test_one_that_refused_is_not_asked_again() -> None:
+    p = pool(heartbeat("a"), heartbeat("b"))
+    assert p.choose("en", frozenset({"a"})).worker == "b"  # type: ignore[union-attr]
+    assert p.choose("en", frozenset({"a", "b"})) is None
+
+
+def test_a_silent_worker_is_forgotten_once() -> None:
+    p = pool(heartbeat("a"))
+    p.hear(heartbeat("b"), now=SILENT_AFTER_S)
+    assert p.silent(SILENT_AFTER_S + 0.1) == ["a"]
+    assert p.silent(SILENT_AFTER_S + 0.1) == []
+    assert [h.worker for h in p.all()] == ["b"]
+
+
+def test_a_stopped_worker_is_gone() -> None:
+    p = pool(heartbeat("a"))
+    p.hear(heartbeat("a", state=WorkerState.STOPPED), now=0.1)
+    assert p.all() == []
+
+
+def test_languages() -> None:
+    assert speaks(heartbeat("a"), "en-GB")
+    assert speaks(heartbeat("a"), "multi")
+    assert speaks(heartbeat("a"), "EN")
+    assert not speaks(heartbeat("a"), "french")
+    assert not speaks(heartbeat("a"), "eng")

@@ -1,0 +1,109 @@
+"""What the documents say exists, exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from config import env
+from gateway import errors as gateway_errors
+from gateway.parameters import ListenParameters
+from tenants import access
+from tenants import errors as tenant_errors
+from tests.documentation import names
+
+DOCUMENTS = names.documents()
+# Made by running, or by a command that the document gives.
+MADE = {"var"}
+TASKS = {"metering.record_usage"}
+# In backticks and capitals, and not a variable of the environment.
+OTHER_CAPITALS = {"WIRE_VERSION", "UNIQUE", "WHERE", "CHANGELOG", "YOUR_KEY", "NULLIF"}
+
+
+@pytest.fixture(params=DOCUMENTS, ids=[str(path.relative_to(names.ROOT)) for path in DOCUMENTS])
+def document(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_links_lead_somewhere(document: Path) -> None:
+    dead = []
+    for link in names.links(document.read_text()):
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path) if path else document
+        if not target.exists() or (anchor and anchor not in names.anchors(target.read_text())):
+            dead.append(link)
+    assert dead == []
+
+
+def test_paths_exist(document: Path) -> None:
+    text = document.read_text()
+    known = (names.ROOT, document.parent)
+    missing = {path for path in names.paths(text) if not any((root / path).exists() for root in known)}
+    assert {path for path in missing if "<" not in path} == set()
+
+
+def test_make_targets_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (names.ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert names.make_targets(document.read_text()) - targets == set()
+
+
+def test_python_names_exist(document: Path) -> None:
+    named = names.dotted(document.read_text()) - TASKS
+    assert {name for name in named if not names.resolves(name)} == set()
+
+
+def test_environment_variables_exist(document: Path) -> None:
+    named = {word for word in names.code(document.read_text()) if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
+    declared = {variable.name for variable in env.variables()}
+    client = {"STENOGATE_URL", "STENOGATE_KEY"}
+    assert named - declared - client - OTHER_CAPITALS == set()
+
+
+def test_json_examples_are_json(document: Path) -> None:
+    for block in names.blocks(document.read_text(), "json"):
+        json.loads(block)
+
+
+PROTOCOL = (names.ROOT / "docs" / "protocol.md").read_text()
+
+
+def test_the_protocol_page_has_every_error_a_client_can_see() -> None:
+    families = {"error", "access_refused", "access_denied", "stream_error", "refused"}
+    codes = {error.code for error in gateway_errors.all_errors()}
+    codes |= {error.code for error in _below(tenant_errors.AccessError)}
+    missing = {code for code in codes - families if f"`{code}`" not in PROTOCOL}
+    assert missing == set()
+
+
+def test_the_protocol_page_has_every_parameter_and_no_other() -> None:
+    section = PROTOCOL.partition("| parameter |")[2].partition("\n\n")[0]
+    listed = set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
+    renamed = {"endpointing_ms": "endpointing", "tags": "tag"}
+    assert listed == {renamed.get(field.name, field.name) for field in fields(ListenParameters)}
+
+
+def test_the_protocol_page_names_the_scope() -> None:
+    assert f"the scope `{access.Scope.LISTEN}`" in PROTOCOL
+
+
+def test_a_name_that_does_not_exist_is_noticed() -> None:
+    assert names.resolves("gateway.session.Session.receive")
+    assert not names.resolves("gateway.session.Session.recieve")
+    assert not names.resolves("gateway.sessions")
+    assert names.resolves("stenogate.wav")
+    assert names.anchors("## Your own PostgreSQL, and more\n```sh\n# no heading\n```\n") == {
+        "your-own-postgresql-and-more"
+    }
+    assert names.make_targets("`make run`, `PORT=1 make stop`, make it\n```sh\nmake test  # now\n```\n") == {
+        "run",
+        "stop",
+        "test",
+    }
+
+
+def _below(base: type[Exception]) -> set[type]:
+    return {base}.union(*(_below(child) for child in base.__subclasses__()))

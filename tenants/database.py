@@ -42,7 +42,7 @@ def by_hand(owner: str) -> str:
 
 def take_role(sender: object, connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Receiver of `connection_created`."""
-    if connection.alias == "__no_db__" or vars(connection).get(_OWNER_FLAG):
+    if connection.alias == "__no_db__" or getattr(connection, _OWNER_FLAG, False):
         return  # creating and dropping databases, and migrating, is the owner's work
     try:
         with connection.cursor() as cursor:
@@ -59,17 +59,17 @@ def take_role(sender: object, connection: BaseDatabaseWrapper, **_: Any) -> None
 @contextmanager
 def as_owner(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Work on `connection` as the owner of the schema."""
-    if vars(connection).get(_OWNER_FLAG):
+    if getattr(connection, _OWNER_FLAG, False):
         yield
         return
-    vars(connection)[_OWNER_FLAG] = True
+    setattr(connection, _OWNER_FLAG, True)
     try:
         if connection.connection is not None:
             with connection.cursor() as cursor:
                 cursor.execute("RESET ROLE")
         yield
     finally:
-        del vars(connection)[_OWNER_FLAG]
+        setattr(connection, _OWNER_FLAG, False)
         connection.close()  # the next use takes the role again
 
 

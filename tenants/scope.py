@@ -21,6 +21,7 @@ from tenants.errors import ScopeConflict
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# Kept on the connection itself, which is a thread's own, as the settings are that it stands for.
 _ATTRIBUTE = "stenogate_scope"
 
 
@@ -31,7 +32,7 @@ class Scope:
 
 def current() -> Scope | None:
     """The scope of this thread's connection; None outside of any, where queries see nothing."""
-    scope: Scope | None = vars(connection).get(_ATTRIBUTE)
+    scope: Scope | None = getattr(connection, _ATTRIBUTE, None)
     return scope
 
 
@@ -77,11 +78,11 @@ def _scope(scope: Scope) -> Iterator[None]:
     with transaction.atomic():
         if scope != outer:
             _set(scope)
-        vars(connection)[_ATTRIBUTE] = scope
+        setattr(connection, _ATTRIBUTE, scope)
         try:
             yield
         finally:
-            vars(connection)[_ATTRIBUTE] = outer
+            setattr(connection, _ATTRIBUTE, outer)
         # The end of a transaction, and a rollback to a savepoint, undo the settings; a savepoint that is
         # released does not.
         if nested and scope != outer and not connection.needs_rollback:

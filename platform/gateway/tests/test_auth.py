@@ -20,10 +20,17 @@ OTHER_PREFIX, OTHER_SECRET = keytext.generate()
 
 def grant(secret: str = SECRET, **changes: Any) -> KeyGrant:
     made = KeyGrant(
-        tenant_id=uuid.uuid4(), project_id=uuid.uuid4(), key_id=uuid.uuid4(), prefix=secret[3:15],
-        sha256=keytext.digest(secret), scopes=frozenset({"listen"}), expires_at=None, revoked_at=None,
-        allowed_origins=frozenset(), tenant_state="active",
-    )  # fmt: skip
+        tenant_id=uuid.uuid4(),
+        project_id=uuid.uuid4(),
+        key_id=uuid.uuid4(),
+        prefix=secret[3:15],
+        sha256=keytext.digest(secret),
+        scopes=frozenset({"listen"}),
+        expires_at=None,
+        revoked_at=None,
+        allowed_origins=frozenset(),
+        tenant_state="active",
+    )
     return replace(made, **changes)
 
 
@@ -34,12 +41,14 @@ class Database:
         self.grants = {one.prefix: one for one in grants}
         self.asked = 0
         self.broken = False
+        self.reached = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def find(self, prefix: str) -> KeyGrant | None:
         self.asked += 1
         found = self.grants.get(prefix)
+        self.reached.set()
         await self.gate.wait()
         if self.broken:
             raise OSError("no route to the database at 10.0.0.1")
@@ -170,8 +179,7 @@ async def test_a_look_up_that_began_before_a_revocation_is_not_remembered() -> N
     house = House(grant())
     house.database.gate.clear()
     early = asyncio.create_task(house.knock())
-    while not house.database.asked:
-        await asyncio.sleep(0)
+    await house.database.reached.wait()
     revoked = replace(house.database.grants[PREFIX], revoked_at=datetime.now(UTC) - timedelta(seconds=1))
     house.database.grants[PREFIX] = revoked
     house.keys.replace([revoked])

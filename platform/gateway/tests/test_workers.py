@@ -16,9 +16,16 @@ def heartbeat(
     language: str = "en",
 ) -> Heartbeat:
     return Heartbeat(
-        worker=name, address=name, region="local", state=state, engine="scripted", model="m",
-        languages=(language,), capacity=capacity, active=active,
-    )  # fmt: skip
+        worker=name,
+        address=name,
+        region="local",
+        state=state,
+        engine="scripted",
+        model="m",
+        languages=(language,),
+        capacity=capacity,
+        active=active,
+    )
 
 
 def pool(*heartbeats: Heartbeat) -> Pool:

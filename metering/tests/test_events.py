@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from metering.events import MAX_MS, MalformedEvent, UsageEvent, parse
+
+GOOD: dict[str, Any] = {
+    "tenant": str(uuid.uuid4()),
+    "project": str(uuid.uuid4()),
+    "key": str(uuid.uuid4()),
+    "stream": "s",
+    "from_ms": 0,
+    "to_ms": 5000,
+    "model": "m",
+    "region": "local",
+    "worker": "w",
+    "tags": ["a"],
+}
+
+
+def test_what_is_emitted_is_what_is_read() -> None:
+    event = parse(GOOD)
+    assert event.event_id == "s:0"
+    assert parse(event.as_dict()) == event
+    assert isinstance(event, UsageEvent)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tenant", "acme"),
+        ("tenant", None),
+        ("project", 7),
+        ("key", ""),
+        ("stream", ""),
+        ("stream", "x" * 129),
+        ("model", None),
+        ("from_ms", -1),
+        ("from_ms", 0.0),
+        ("from_ms", True),
+        ("from_ms", "0"),
+        ("to_ms", MAX_MS + 1),
+        ("to_ms", 0),
+        ("tags", "abc"),
+        ("tags", [1]),
+        ("tags", ["x"] * 17),
+    ],
+)
+def test_a_malformed_event_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:
+    with pytest.raises(MalformedEvent, match=field):
+        parse({**GOOD, field: value})
+
+
+@pytest.mark.parametrize("raw", [None, [], "event", 7])
+def test_what_is_no_object_is_no_event(raw: object) -> None:
+    with pytest.raises(MalformedEvent):
+        parse(raw)
+
+
+@pytest.mark.parametrize("field", [name for name in GOOD if name != "tags"])
+def test_every_field_is_needed(field: str) -> None:
+    with pytest.raises(MalformedEvent, match=field):
+        parse({name: value for name, value in GOOD.items() if name != field})

@@ -1,0 +1,104 @@
+"""The task against a real PostgreSQL, with two tenants in it."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError, transaction
+
+from metering.models import UsageEvent
+from metering.tasks import record_usage
+from tenants.scope import tenant_scope
+
+
+def event(household: Any, from_ms: int = 0, to_ms: int = 5000, **changes: Any) -> dict[str, Any]:
+    return {
+        "tenant": str(household.tenant.id),
+        "project": str(household.project.id),
+        "key": str(household.key.id),
+        "stream": "s",
+        "from_ms": from_ms,
+        "to_ms": to_ms,
+        "model": "m",
+        "region": "local",
+        "worker": "w",
+        "tags": ["call"],
+        **changes,
+    }
+
+
+def stored(household: Any) -> list[tuple[str, int, int]]:
+    with tenant_scope(household.tenant.id):
+        rows = UsageEvent.objects.order_by("stream", "from_ms")
+        return [(row.event_id, row.from_ms, row.to_ms) for row in rows]
+
+
+def test_an_event_that_comes_twice_is_stored_once(acme: Any) -> None:
+    record_usage([event(acme), event(acme)])
+    record_usage([event(acme), event(acme, 5000, 7000)])
+    assert stored(acme) == [("s:0", 0, 5000), ("s:5000", 5000, 7000)]
+
+
+def test_the_same_id_of_two_tenants_is_two_events_and_each_sees_its_own(acme: Any, rival: Any) -> None:
+    record_usage([event(acme), event(rival, 0, 3000)])
+    assert stored(acme) == [("s:0", 0, 5000)]
+    assert stored(rival) == [("s:0", 0, 3000)]
+
+
+def test_a_malformed_event_keeps_no_other_from_being_stored(
+    acme: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        record_usage([event(acme, to_ms=-1), {"tags": ["secret"]}, event(acme)])  # type: ignore[list-item]
+    assert stored(acme) == [("s:0", 0, 5000)]
+    assert "to_ms" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_an_event_of_no_tenant_is_named_and_the_others_are_stored(
+    transactional_db: None, acme: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = event(acme, tenant=str(uuid.uuid4()), stream="lost")
+    with caplog.at_level(logging.ERROR):
+        record_usage([event(acme), nobody, event(acme, 5000, 7000)])
+    assert stored(acme) == [("s:0", 0, 5000), ("s:5000", 5000, 7000)]
+    assert "lost:0 belongs to no tenant" in caplog.text
+
+
+def test_a_database_that_is_away_is_tried_again(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(events: object) -> None:
+        raise OperationalError("the database is starting up")
+
+    monkeypatch.setattr("metering.services.record", away)
+    outcome = record_usage.apply(([event(acme)],), retries=record_usage.max_retries)
+    # The last try gives up with the database's own error; every one before it asks for another.
+    assert isinstance(outcome.result, OperationalError)
+    assert record_usage.max_retries == 500
+
+
+def test_a_stored_event_can_be_neither_changed_nor_deleted(acme: Any) -> None:
+    record_usage([event(acme)])
+    with tenant_scope(acme.tenant.id):
+        for change in (lambda: UsageEvent.objects.update(to_ms=1), lambda: UsageEvent.objects.all().delete()):
+            with pytest.raises(Exception, match=r"permission denied|never changed"), transaction.atomic():
+                change()
+    assert stored(acme) == [("s:0", 0, 5000)]
+
+
+def test_the_database_refuses_a_range_that_ends_before_it_begins(acme: Any) -> None:
+    with tenant_scope(acme.tenant.id), pytest.raises(IntegrityError), transaction.atomic():
+        UsageEvent.objects.create(
+            tenant_id=acme.tenant.id,
+            project_id=acme.project.id,
+            key_id=acme.key.id,
+            event_id="x",
+            stream="s",
+            from_ms=5,
+            to_ms=5,
+            model="m",
+            region="r",
+            worker="w",
+        )

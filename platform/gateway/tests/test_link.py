@@ -1,0 +1,273 @@
+"""The link against a real Valkey, with a worker played by hand: its mailbox, its peer, its heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from gateway.errors import NoCapacity, NoWorker, UnknownModel
+from gateway.link import Link, Placement
+from wire.addresses import WORKER_PREFIX, heartbeat_group
+from wire.codec import encode_envelope, encode_heartbeat
+from wire.mailbox import Mailbox
+from wire.messages import (
+    Abort,
+    AnyItem,
+    Envelope,
+    Final,
+    Heartbeat,
+    Open,
+    Opened,
+    Refused,
+    StreamOptions,
+    ToGateway,
+    WorkerState,
+)
+from wire.sequence import Peer
+
+REGION = "test"
+DEADLINE_S = 5.0
+
+
+class HandWorker:
+    """Does what a worker does, when the test says so."""
+
+    def __init__(self, layer: Any, mailbox: Mailbox) -> None:
+        self.layer, self.mailbox = layer, mailbox
+        self.received: list[AnyItem] = []
+        self.peers: dict[str, Peer] = {}
+        self.deaf = False
+        self.answer: Callable[[Open], ToGateway | None] = lambda opening: Opened(
+            stream=opening.stream, epoch=opening.epoch, worker="hand", model="m", version="1", arch="a"
+        )
+        self.changed = asyncio.Condition()
+        self.task = asyncio.create_task(self._receive_forever())
+
+    async def beat(self, state: WorkerState = WorkerState.READY, *, active: int = 0) -> None:
+        heartbeat = Heartbeat(
+            worker="hand",
+            address=self.mailbox.address,
+            region=REGION,
+            state=state,
+            engine="hand",
+            model="m",
+            languages=("en",),
+            capacity=10,
+            active=active,
+        )
+        await self.layer.group_send(heartbeat_group(REGION), encode_heartbeat(heartbeat))
+
+    async def say(self, *items: ToGateway) -> None:
+        for gateway, peer in self.peers.items():
+            peer.send(items)
+            await self._flush(gateway, peer)
+
+    async def heard(self, wanted: type[AnyItem]) -> AnyItem:
+        async with asyncio.timeout(DEADLINE_S), self.changed:
+            await self.changed.wait_for(lambda: any(isinstance(item, wanted) for item in self.received))
+        return next(item for item in self.received if isinstance(item, wanted))
+
+    async def _receive_forever(self) -> None:
+        while True:
+            envelope = await self.mailbox.receive()
+            if self.deaf or not isinstance(envelope, Envelope):
+                continue
+            peer = self.peers.setdefault(envelope.sender, Peer(me=self.mailbox.address, link=envelope.link))
+            items = peer.receive(envelope, asyncio.get_running_loop().time())
+            async with self.changed:
+                self.received += items
+                self.changed.notify_all()
+            for item in items:
+                if isinstance(item, Open) and (answer := self.answer(item)) is not None:
+                    peer.send([answer])
+            await self._flush(envelope.sender, peer)
+
+    async def _flush(self, gateway: str, peer: Peer) -> None:
+        for envelope in peer.envelopes_to_send(asyncio.get_running_loop().time()):
+            await self.layer.send(gateway, encode_envelope(envelope))
+
+
+@dataclass
+class Ear:
+    """What a stream's consumer hears."""
+
+    items: list[ToGateway] = field(default_factory=list)
+    lost: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def receive_from_worker(self, item: ToGateway) -> None:
+        self.items.append(item)
+        self.changed.set()
+
+    def receive_worker_lost(self) -> None:
+        self.lost += 1
+        self.changed.set()
+
+    async def something(self) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await self.changed.wait()
+        self.changed.clear()
+
+
+@dataclass
+class Pair:
+    link: Link
+    worker: HandWorker
+
+    async def ready(self) -> None:
+        await self.worker.beat()
+        async with asyncio.timeout(DEADLINE_S):
+            while not self.link.pool.ready():  # noqa: ASYNC110 - the link has no hook for it, and needs none
+                await asyncio.sleep(0.005)
+
+    async def open(self, ear: Ear, stream: str = "s") -> Placement:
+        return await self.link.open(stream, "tenant", StreamOptions(), ear)
+
+
+@pytest.fixture
+async def pair(valkey_server: str) -> AsyncIterator[Pair]:
+    gateway_layer, worker_layer = (
+        RedisPubSubChannelLayer(hosts=[valkey_server], prefix="steno") for _ in range(2)
+    )
+    link = Link(gateway_layer, REGION)
+    await link.start()
+    worker = HandWorker(worker_layer, await Mailbox.open(worker_layer, WORKER_PREFIX))
+    yield Pair(link, worker)
+    worker.task.cancel()
+    await worker.mailbox.close()
+    await link.stop()
+
+
+async def test_a_stream_finds_a_worker_and_hears_its_results(pair: Pair) -> None:
+    await pair.ready()
+    ear = Ear()
+    placement = await pair.open(ear)
+    assert placement.opened.worker == "hand"
+    final = Final(stream="s", epoch=1, index=0, start_ms=0, end_ms=1, words=())
+    await pair.worker.say(final)
+    await ear.something()
+    assert ear.items == [final]
+    pair.link.release(placement.address, "s")
+    assert pair.link.active == 0
+
+
+async def test_with_no_worker_it_says_so(pair: Pair) -> None:
+    with pytest.raises(NoWorker):
+        await pair.open(Ear())
+
+
+async def test_with_no_room_it_says_when_to_come_back(pair: Pair) -> None:
+    await pair.ready()
+    pair.worker.answer = lambda o: Refused(
+        stream=o.stream, epoch=o.epoch, code="no_capacity", retry_after_s=7
+    )
+    with pytest.raises(NoCapacity) as refused:
+        await pair.open(Ear())
+    assert refused.value.retry_after_s == 7
+    assert pair.link.active == 0
+
+
+async def test_a_language_nobody_speaks_is_the_clients_mistake(pair: Pair) -> None:
+    await pair.ready()
+    with pytest.raises(UnknownModel, match="allowed is en"):
+        await pair.link.open("s", "tenant", StreamOptions(language="tlh"), Ear())
+
+
+async def test_a_worker_that_does_not_answer_is_told_to_forget_the_stream(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.link.OPEN_TIMEOUT_S", 0.05)
+    await pair.ready()
+    pair.worker.answer = lambda opening: None
+    with pytest.raises(NoCapacity):
+        await pair.open(Ear())
+    abort = await pair.worker.heard(Abort)
+    assert (abort.stream, abort.epoch) == ("s", 1)
+
+
+async def test_a_client_that_leaves_while_it_waits_frees_the_slot(pair: Pair) -> None:
+    await pair.ready()
+    pair.worker.answer = lambda opening: None
+    waiting = asyncio.create_task(pair.open(Ear()))
+    await pair.worker.heard(Open)
+    waiting.cancel()
+    await pair.worker.heard(Abort)
+    assert pair.link.active == 0
+
+
+async def test_a_worker_that_falls_silent_is_lost_and_its_streams_are_told_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workers.SILENT_AFTER_S", 0.2)
+    await pair.ready()
+    ear = Ear()
+    await pair.open(ear)
+    await ear.something()
+    assert (ear.lost, ear.items) == (1, [])
+    with pytest.raises(NoWorker):
+        await pair.open(Ear())
+
+
+async def test_a_worker_that_stops_is_lost_at_once(pair: Pair) -> None:
+    await pair.ready()
+    ear = Ear()
+    await pair.open(ear)
+    await pair.worker.beat(WorkerState.STOPPED)
+    await ear.something()
+    assert ear.lost == 1
+
+
+async def test_a_worker_that_beats_but_does_not_acknowledge_is_lost(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.ready()
+    ear = Ear()
+    placement = await pair.open(ear)
+    peer = pair.link._workers[placement.address].peer
+    peer.broken_after_s, peer.resend_after_s = 0.3, 0.05
+    pair.worker.deaf = True
+    pair.link.send(placement.address, [Abort(stream="s", epoch=1)])
+    monkeypatch.setattr("gateway.workers.SILENT_AFTER_S", 60)
+    await ear.something()
+    assert ear.lost == 1
+
+
+async def test_a_lost_worker_that_comes_back_gets_streams_on_a_new_link(pair: Pair) -> None:
+    await pair.ready()
+    ear = Ear()
+    await pair.open(ear)
+    await pair.worker.beat(WorkerState.STOPPED)
+    await ear.something()
+    pair.worker.peers.clear()
+    await pair.ready()
+    placement = await pair.open(Ear(), "t")
+    assert placement.opened.stream == "t"
+
+
+async def test_other_regions_and_garbage_are_not_heard(pair: Pair) -> None:
+    await pair.ready()
+    stranger = Heartbeat(
+        worker="x",
+        address="x",
+        region="mars",
+        state=WorkerState.READY,
+        engine="e",
+        model="m",
+        languages=("en",),
+        capacity=1,
+        active=0,
+    )
+    group = heartbeat_group(REGION)
+    await pair.worker.layer.group_send(group, encode_heartbeat(stranger))
+    await pair.worker.layer.group_send(group, {"type": "wire.envelope", "data": b"\xc1 garbage"})
+    await pair.worker.layer.group_send(group, {"type": "no.such.type"})
+    # What comes after them on the same channel has been handled, so they have been too.
+    ear = Ear()
+    await pair.open(ear)
+    assert [h.worker for h in pair.link.pool.all()] == ["hand"]
+    assert pair.link.alive

@@ -14,7 +14,7 @@ NAME_WIDTH, DETAIL_WIDTH = 11, 52
 class Console:
     def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stdout
-        self._is_terminal = self.out.isatty()
+        self.is_terminal = self.out.isatty()
         self._transient = False
         unicode = (self.out.encoding or "").lower().replace("-", "") == "utf8"
         self.tick, self.cross, self.dots, self.arrow = "✓✗…→" if unicode else ("+", "x", "...", "->")
@@ -25,7 +25,7 @@ class Console:
 
     def doing(self, text: str) -> None:
         """Said until the next line, to a terminal only."""
-        if self._is_terminal:
+        if self.is_terminal:
             self._write(f"{CLEAR}  {self.dots} {text}")
             self._transient = True
 

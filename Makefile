@@ -1,0 +1,70 @@
+# The commands of Stenogate. `make` alone lists them. Each can be called again at any time.
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+
+# Where the tools need settings but no server, they are told these.
+CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
+	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
+
+.DEFAULT_GOAL := help
+.PHONY: help run stop test check bench lock env-example clean base dev
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+help:
+	@echo "Stenogate: streaming speech-to-text on your own machines"
+	@echo
+	@echo "  make run          start it here: PostgreSQL, Valkey, gateway, Celery, one worker"
+	@echo "  make stop         end what make run started, from another terminal"
+	@echo "  make test         run all tests            only=PATH or only='-k WORDS' for some"
+	@echo "  make check        style, types, import contracts, migrations, layout"
+	@echo "  make bench        measure                  only=live_speech streams=1,6"
+	@echo "  make clean        stop, and remove var/: the demo's data, logs and keys"
+	@echo
+	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
+	@echo "  make env-example  write .env.example again"
+	@echo
+	@echo "The first of them makes .venv, in a minute or two. PYTHON=python3.12 chooses another Python."
+
+run: base
+	@exec $(VENV_PYTHON) -m ops.local run
+
+stop:
+	@if [ -x $(VENV_PYTHON) ]; then exec $(VENV_PYTHON) -m ops.local stop; else echo "Nothing is running."; fi
+
+test: dev
+	@$(VENV_PYTHON) -m pytest $(only)
+
+check: dev
+	@echo "ruff: style";          $(VENV_PYTHON) -m ruff check --quiet .
+	@echo "ruff: format";         $(VENV_PYTHON) -m ruff format --quiet --check .
+	@echo "mypy: types";          $(CHECK_ENV) $(VENV_PYTHON) -m mypy --no-error-summary
+	@echo "imports: contracts";   said=$$(.venv/bin/lint-imports --no-logo 2>&1) || { echo "$$said"; exit 1; }
+	@echo "migrations: complete"; $(CHECK_ENV) $(VENV_PYTHON) -W ignore manage.py makemigrations --check --dry-run
+	@echo "layout and locks";     $(VENV_PYTHON) -m pytest -q tests/test_layout.py ops/local/tests/test_locks.py
+	@echo "All checks passed."
+
+bench: dev
+	@$(VENV_PYTHON) -m tests.benchmarks $(if $(only),only=$(only)) $(if $(streams),streams=$(streams)) \
+		$(if $(engine),engine=$(engine))
+
+lock: dev
+	@$(VENV_PYTHON) -m ops.local.locks $(if $(upgrade),upgrade)
+
+env-example: base
+	@$(VENV_PYTHON) -m config.env >.env.example.new && mv .env.example.new .env.example
+	@echo "Wrote .env.example."
+
+clean:
+	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m ops.local clean; else rm -rf var; fi
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Clean. (.venv stays; remove it with rm -rf .venv.)"
+
+# Installs nothing when .venv is already what the lock says.
+base dev:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON) here. Stenogate needs Python 3.11 or newer; PYTHON=... says where it is."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), and Stenogate needs 3.11 or newer. Example: make run PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m ops.local.install $@

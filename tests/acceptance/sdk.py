@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from deepgram import DeepgramClient
-from deepgram.core.events import EventType
-from deepgram.environment import DeepgramClientEnvironment
+import pytest
+from websockets.exceptions import InvalidStatus
+
+with warnings.catch_warnings():
+    # It imports what websockets has deprecated, some of it only when it is used: this loads it all.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from deepgram import DeepgramClient
+    from deepgram.core.events import EventType
+    from deepgram.environment import DeepgramClientEnvironment
+
+    assert DeepgramClient(api_key="none").listen.v1
 
 from tests.acceptance.stack import Stack
 
@@ -76,6 +86,19 @@ def listening(stack: Stack, key: str, sample_rate: int, **options: Any) -> Itera
             # The SDK keeps these to itself.
             heard.close_code = socket._websocket.close_code
             heard.close_reason = socket._websocket.close_reason or ""
+
+
+@contextmanager
+def refused(status: int, code: str) -> Iterator[None]:
+    """The handshake is answered with this status and our code for it."""
+    with pytest.raises(InvalidStatus) as raised:
+        yield
+    response = raised.value.response
+    assert response.status_code == status
+    body = json.loads(response.body)
+    assert body["err_code"] == code
+    assert body["err_msg"]
+    assert response.headers["dg-request-id"] == body["request_id"]
 
 
 def transcribe(stack: Stack, key: str, pcm: bytes, rate: int, *, realtime: bool, **options: Any) -> Heard:

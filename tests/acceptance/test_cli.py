@@ -42,7 +42,8 @@ def test_a_wrong_key_is_refused_with_its_code_and_its_request(stack: Stack) -> N
     done = stenogate(stack, "transcribe", str(recordings.path("beckett.wav")), key="nonsense")
     assert done.returncode == 5
     assert re.search(
-        r"the server refused the stream: The API key .*\(HTTP 401, key_\w+; request ", done.stderr
+        r"the server refused the stream: This is not an API key\..*\(HTTP 401, key_malformed; request ",
+        done.stderr,
     )
 
 

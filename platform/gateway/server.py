@@ -25,63 +25,12 @@ from twisted.internet.error import CannotListenError
 
 from config import env
 from gateway import process
+from gateway.flow import Inbox, Outlet
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 1024 * 1024
-MAX_QUEUED_BYTES = 128 * 1024
-MAX_QUEUED_MESSAGES = 64
 DRAIN_S = 5.0
-
-
-class Inbox(asyncio.Queue[dict[str, Any]]):
-    """The application's queue of one socket. Tells the transport to stop and to go on reading."""
-
-    def __init__(self, transport: Any) -> None:
-        super().__init__()
-        self._transport = transport
-        self._bytes = 0
-        self._paused = False
-
-    def put_nowait(self, item: dict[str, Any]) -> None:
-        self._bytes += _size(item)
-        super().put_nowait(item)
-        if not self._paused and self._too_much():
-            self._paused = True
-            self._transport.pauseProducing()
-
-    async def get(self) -> dict[str, Any]:
-        item = await super().get()
-        self._bytes -= _size(item)
-        if self._paused and not self._too_much():
-            self._paused = False
-            # A transport that is closing may no longer be told to read.
-            if not getattr(self._transport, "disconnecting", False):
-                self._transport.resumeProducing()
-        return item
-
-    def _too_much(self) -> bool:
-        return self._bytes > MAX_QUEUED_BYTES or self.qsize() > MAX_QUEUED_MESSAGES
-
-
-def _size(message: dict[str, Any]) -> int:
-    return len(message.get("bytes") or message.get("text") or "")
-
-
-class Outlet:
-    """Knows whether the client reads: the transport calls it when its buffer is full and when it is not."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
-
-    def pauseProducing(self) -> None:
-        self.open.clear()
-
-    def resumeProducing(self) -> None:
-        self.open.set()
-
-    stopProducing = resumeProducing
 
 
 class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types

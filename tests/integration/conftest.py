@@ -1,0 +1,38 @@
+"""The whole service with the scripted engine and short limits, and two tenants in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.stack import Stack, running_stack
+from tests.acceptance.tenant import Tenant, new_tenant
+
+IDLE_S = 1.0
+WINDOW_S = 2.0
+FAILURES_PER_MINUTE = 50
+
+
+@pytest.fixture(scope="session")
+def scripted_stack() -> Iterator[Stack]:
+    settings = {
+        "ENGINE": "scripted",
+        "MAX_STREAMS": "20",
+        "STREAM_IDLE_SECONDS": str(IDLE_S),
+        "STREAM_WINDOW_SECONDS": str(WINDOW_S),
+        "AUTH_FAILURES_PER_MINUTE": str(FAILURES_PER_MINUTE),
+        "TRUSTED_PROXY": "true",
+    }
+    with running_stack(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def acme(scripted_stack: Stack) -> Tenant:
+    return new_tenant(scripted_stack, "acme")
+
+
+@pytest.fixture(scope="session")
+def rival(scripted_stack: Stack) -> Tenant:
+    return new_tenant(scripted_stack, "rival")

@@ -87,7 +87,8 @@ def digest(lock: str, venv: Path) -> str:
 
 def _install(lock: str, venv: Path, console: Console) -> None:
     began = time.monotonic()
-    wanted = len(re.findall(r"^[a-z0-9.-]+==", _lock(lock).read_text(), re.MULTILINE))
+    # Without those for other systems and Pythons.
+    wanted = len(re.findall(r"^[a-z0-9.-]+==[^;]*$", _lock(lock).read_text(), re.MULTILINE))
     left = shutil.disk_usage(ROOT).free // 2**20
     if left < NEEDED_MB[lock]:
         raise NoSpace(
@@ -101,7 +102,7 @@ def _install(lock: str, venv: Path, console: Console) -> None:
     (venv / STAMPS).unlink(missing_ok=True)  # until it is whole again
     step = time.monotonic()
     _pip(
-        console, f"fetching {wanted} packages",
+        console, f"fetching about {wanted} packages",
         [str(python), *PIP, "install", "--no-deps", "--progress-bar", "off", "-r", str(_lock(lock))],
     )  # fmt: skip
     console.done("packages", f"from requirements/{lock}.lock", time.monotonic() - step)
@@ -168,18 +169,19 @@ def _pip(console: Console, doing: str, command: list[str]) -> None:
     )
     assert process.stdout is not None  # noqa: S101
     lines: list[str] = []
-    collected, said = 0, time.monotonic()
+    state, collected, said = doing, 0, time.monotonic()
     try:
         for line in process.stdout:
             lines = [*lines[-199:], line.rstrip()]
-            if line.startswith("Collecting "):
+            if "(from -r " in line:
                 collected += 1
-                console.doing(f"{doing}: {collected}, {line.split()[1].partition('==')[0]}")
+                state = f"{doing}: {collected}"
             elif line.startswith("Installing collected"):
-                console.doing(f"{doing}: unpacking")
+                state = f"unpacking {collected} packages"
+            console.doing(state)
             if not console.is_terminal and time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
-                console.line(f"  {console.dots} {doing}: {collected} so far")
+                console.line(f"  {console.dots} {state}")
     except KeyboardInterrupt:
         process.wait()  # pip heard the same Ctrl-C
         raise

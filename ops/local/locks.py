@@ -60,7 +60,8 @@ def write(lock: Lock, upgrade: bool = False) -> None:
     """Versions that a lock already has are kept unless pyproject.toml forbids them, or with `upgrade`."""
     command = [
         str(Path(sys.executable).with_name("uv")), "pip", "compile", "pyproject.toml",
-        "--universal", "--python-version", _least_python(), "--no-header", "--no-annotate", "--quiet",
+        "--universal", "--fork-strategy", "fewest", "--python-version", _least_python(),
+        "--no-header", "--no-annotate", "--quiet",
         "--no-emit-index-url", "--no-emit-find-links", "--output-file", str(lock.path.relative_to(ROOT)),
     ]  # fmt: skip
     command += ["--extra", lock.extra] if lock.extra else []

@@ -15,7 +15,7 @@ PACKAGES = {
         for name in ("inference_worker", "metering", "ops", "regions", "stenogate", "tenants", "tests")
     },
 }
-TOP_LEVEL = {*PACKAGES, "platform", "docs"}
+TOP_LEVEL = {*PACKAGES, "platform", "docs", "requirements"}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

@@ -8,7 +8,7 @@ CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench lock env-example clean base dev
+.PHONY: help run stop test check bench lock env-example docs clean base dev
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo
 	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
 	@echo "  make env-example  write .env.example again"
+	@echo "  make docs         write docs/errors.md again"
 	@echo
 	@echo "The first of them makes .venv, in a minute or two. PYTHON=python3.12 chooses another Python."
 
@@ -54,6 +55,10 @@ lock: dev
 env-example: base
 	@$(VENV_PYTHON) -m config.env >.env.example.new && mv .env.example.new .env.example
 	@echo "Wrote .env.example."
+
+docs: base
+	@PYTHONPATH=platform $(VENV_PYTHON) -m gateway.errors_page >docs/errors.md.new && mv docs/errors.md.new docs/errors.md
+	@echo "Wrote docs/errors.md."
 
 clean:
 	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m ops.local clean; else rm -rf var; fi

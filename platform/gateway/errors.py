@@ -15,8 +15,6 @@ some clients answer 1011 by reconnecting thirty times at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tenants.errors import AccessError
 
 
@@ -135,14 +133,6 @@ class BadMessage(StreamError):
     close_code = 1008
 
 
-class BadAudio(StreamError):
-    """The audio does not fit the encoding that was asked for."""
-
-    code = "bad_audio"
-    status = 400
-    close_code = 1008
-
-
 class IdleTimeout(StreamError):
     """Neither audio nor KeepAlive came for too long. Send KeepAlive while there is no audio."""
 
@@ -187,10 +177,3 @@ class InternalError(StreamError):
 
     code = "internal_error"
     close_code = 4500
-
-
-def all_errors(base: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
-    """Every class of the tree, `base` first."""
-    yield base
-    for child in base.__subclasses__():
-        yield from all_errors(child)

@@ -1,4 +1,4 @@
-"""Flow control between a socket and its application: read no more than is handled, write no more than is read."""
+"""Flow control of a socket: read no more than is handled, write no more than is read."""
 
 from __future__ import annotations
 

@@ -1,0 +1,51 @@
+"""Writes docs/errors.md, the page on every refusal: `make docs`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.errors import AccessRefused, GatewayError
+from tenants.errors import AccessError
+
+HEADING = """# Errors
+
+A handshake is refused with an HTTP status and the JSON body `{"err_code", "err_msg", "request_id"}`. A stream
+that is already open gets a message of type `Error` with the same code, and is closed with the close code and
+the error code as its reason. Codes do not change; sentences may.
+
+Written by `make docs` from `gateway/errors.py` and `tenants/errors.py`.
+
+| code | HTTP | close | what it says |
+|---|---|---|---|
+"""
+
+
+def every(base: type[Any]) -> Iterator[type[Any]]:
+    """The classes of a tree, `base` first."""
+    yield base
+    for child in base.__subclasses__():
+        yield from every(child)
+
+
+def rows() -> list[tuple[str, int, int, str]]:
+    found = [(e.code, e.status, e.close_code, e) for e in every(GatewayError) if e is not AccessRefused]
+    found += [
+        (e.code, e.status, AccessRefused.close_code, e) for e in every(AccessError) if e is not AccessError
+    ]
+    return [
+        (code, status, close, " ".join(inspect.cleandoc(kind.__doc__ or "").split()))
+        for code, status, close, kind in found
+    ]
+
+
+def page() -> str:
+    lines = [
+        f"| `{code}` | {status} | {close} | {sentence} |" for code, status, close, sentence in sorted(rows())
+    ]
+    return HEADING + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

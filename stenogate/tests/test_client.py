@@ -18,8 +18,7 @@ from stenogate.errors import BrokenOffError
 
 async def packets_with_a_pause(until: threading.Event) -> AsyncIterator[bytes]:
     yield b"\x01\x02" * 800
-    while not until.is_set():
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(until.wait, 20)
     yield b"\x03\x04" * 800
 
 

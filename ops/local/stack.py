@@ -69,8 +69,11 @@ def settings(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
 
 def environment(given: Settings, paths: Paths, database_url: str, redis_url: str) -> dict[str, str]:
     """What every process of ours is told."""
+    # Whatever names the gateway has for others, we ask it whether it is ready, and people open the admin here.
+    hosts = dict.fromkeys((*env.ALLOWED_HOSTS.read(given.environ), "localhost", "127.0.0.1", "[::1]"))
     return {
         **given.environ,
+        "ALLOWED_HOSTS": ",".join(hosts),
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "DJANGO_SETTINGS_MODULE": "config.settings",

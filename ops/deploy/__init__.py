@@ -1,0 +1,1 @@
+"""The image, and what a container needs beside it."""

@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 
 from config import env
 from inference_worker import engines, health, scheduler
-from inference_worker.engine_thread import place
 from inference_worker.engines.base import Engine, EngineStartError
 from inference_worker.loop import Worker
+from inference_worker.places import place
 from inference_worker.telemetry import Telemetry
 from inference_worker.transport import Transport
 from wire.messages import Heartbeat, WorkerState
@@ -27,6 +27,7 @@ VARIABLES = [
     env.REGION,
     env.REDIS_URL,
     env.ENGINE,
+    env.ENGINE_THREADS,
     env.WORKER_NAME,
     env.WORKER_HOST,
     env.WORKER_PORT,

@@ -6,12 +6,12 @@ import asyncio
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from inference_worker.engines.base import Engine, EngineOutOfMemory, Output, Row
+from inference_worker.places import place
 from inference_worker.scheduler import BatchLimit
 from inference_worker.slots import Lease
 from wire.messages import StreamOptions
@@ -140,9 +140,3 @@ def _blame(batch: list[Row], error: Exception, outcome: Outcome) -> None:
     outcome.errors.append(place(error))
     outcome.failed.update({row.slot: ENGINE_FAILED for row in batch})
     outcome.refused_backlog = outcome.refused_backlog or not batch
-
-
-def place(error: BaseException) -> str:
-    """What was raised and where. Not its sentence, which may quote what somebody said."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return " < ".join([type(error).__name__, *(f"{f.name}:{f.lineno}" for f in reversed(frames))])

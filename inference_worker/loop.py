@@ -16,8 +16,9 @@ import structlog
 
 from inference_worker import results, scheduler
 from inference_worker.admission import refusal
-from inference_worker.engine_thread import Closing, EngineThread, Opening, Outcome, Work, do, place
+from inference_worker.engine_thread import Closing, EngineThread, Opening, Outcome, Work, do
 from inference_worker.engines.base import Engine, Output, Row
+from inference_worker.places import place
 from inference_worker.slots import Lease, SlotArena
 from inference_worker.streams import Stream, StreamError
 from inference_worker.telemetry import Telemetry

@@ -27,7 +27,13 @@ def _scripted(max_streams: int) -> Engine:
     )
 
 
-FACTORIES: dict[str, Callable[[int], Engine]] = {"scripted": _scripted}
+def _moonshine(max_streams: int) -> Engine:
+    from inference_worker.engines.moonshine import MoonshineEngine
+
+    return MoonshineEngine(max_streams, parallel=env.ENGINE_THREADS.read())
+
+
+FACTORIES: dict[str, Callable[[int], Engine]] = {"moonshine": _moonshine, "scripted": _scripted}
 
 
 def create(name: str, max_streams: int) -> Engine:

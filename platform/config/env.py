@@ -135,6 +135,14 @@ AUTH_FAILURES_PER_MINUTE = Variable(
     "Failed key checks one address may cause in a minute before it gets 429.",
     "60",
 )
+METRICS_TOKEN = Variable(
+    "METRICS_TOKEN",
+    text,
+    "32-random-characters",
+    "Lets Prometheus read the gateway's /metrics from another machine; without it only this one may.",
+    "",
+    secret=True,
+)
 STREAM_IDLE_SECONDS = Variable(
     "STREAM_IDLE_SECONDS",
     number(0.1, 3600),
@@ -164,6 +172,13 @@ USAGE_EVERY_SECONDS = Variable(
 
 ENGINE = Variable(
     "ENGINE", one_of("moonshine", "scripted"), "moonshine", "The engine of the inference worker.", "moonshine"
+)
+ENGINE_THREADS = Variable(
+    "ENGINE_THREADS",
+    integer(1, 64),
+    "2",
+    "Utterances the moonshine engine decodes at a time, each on a core of its own.",
+    "2",
 )
 WORKER_NAME = Variable("WORKER_NAME", name, "gpu-0", "The worker's name in results and metrics.", "worker-1")
 WORKER_HOST = Variable(

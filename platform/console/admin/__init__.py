@@ -1,0 +1,10 @@
+"""The staff admin over all models; found by Django by this name."""
+
+from django.contrib import admin
+
+from console.admin import audit, keys, people, tenants, usage
+
+__all__ = ["audit", "keys", "people", "tenants", "usage"]
+
+admin.site.index_template = "console/dashboard.html"
+admin.site.index_title = "Overview"

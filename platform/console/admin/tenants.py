@@ -1,0 +1,110 @@
+"""Tenants and projects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
+from unfold.decorators import action, display
+
+from console.admin.base import StaffAdmin, acting, become
+from tenants import services
+from tenants.access import TenantState
+from tenants.models import Project, Tenant
+
+
+@admin.register(Tenant)
+class TenantAdmin(StaffAdmin):
+    list_display = ("name", "slug", "state_label", "created_at")
+    list_filter = ("state", ("created_at", RangeDateFilter))
+    search_fields = ("name__icontains", "slug__startswith")
+    search_help_text = "Name, or how the slug begins"
+    fields = ("name", "slug", "state", "created_at", "id")
+    actions_detail = ("suspend", "reactivate")
+
+    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
+        return self.fields if obj else ("name", "slug")
+
+    @display(description="State", ordering="state", label={"Active": "success", "Suspended": "danger"})
+    def state_label(self, tenant: Tenant) -> str:
+        return str(tenant.get_state_display())
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        become(obj, services.create_tenant(obj.name, obj.slug, actor=acting(request)))
+
+    def has_suspend_permission(self, request: HttpRequest, object_id: str) -> bool:
+        return self._could_become(request, object_id, TenantState.SUSPENDED)
+
+    def has_reactivate_permission(self, request: HttpRequest, object_id: str) -> bool:
+        return self._could_become(request, object_id, TenantState.ACTIVE)
+
+    def _could_become(self, request: HttpRequest, object_id: str, state: TenantState) -> bool:
+        return self.may_write(request) and not Tenant.objects.filter(id=object_id, state=state).exists()
+
+    @action(description="Suspend", url_path="suspend", permissions=["suspend"], icon="block")
+    def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._turn(
+            request, object_id, TenantState.SUSPENDED,
+            text="Every key of this tenant is refused from now on, and its open streams are closed.",
+        )  # fmt: skip
+
+    @action(description="Reactivate", url_path="reactivate", permissions=["reactivate"], icon="check_circle")
+    def reactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._turn(
+            request, object_id, TenantState.ACTIVE, text="The keys of this tenant work again from now on."
+        )
+
+    def _turn(self, request: HttpRequest, object_id: str, state: TenantState, *, text: str) -> HttpResponse:
+        tenant = get_object_or_404(Tenant, id=object_id)
+        verb = "Suspend" if state == TenantState.SUSPENDED else "Reactivate"
+
+        def then() -> HttpResponse:
+            services.set_tenant_state(tenant, state, actor=acting(request))
+            return self.done(request, f"{tenant} is {state.value} now.")
+
+        return self.confirmed(
+            request, tenant, title=f"{verb} {tenant}?", text=text, button=verb, then=then,
+            danger=state == TenantState.SUSPENDED,
+        )  # fmt: skip
+
+
+@admin.register(Project)
+class ProjectAdmin(StaffAdmin):
+    list_display = ("name", "tenant", "state_label", "created_at")
+    list_select_related = ("tenant",)
+    list_filter = (("tenant", AutocompleteSelectFilter), ("archived_at", admin.EmptyFieldListFilter))
+    search_fields = ("name__icontains",)
+    search_related = {"tenant": "name__icontains"}
+    search_help_text = "Name of the project or of its tenant"
+    autocomplete_fields = ("tenant",)
+    fields = ("tenant", "name", "created_at", "archived_at", "id")
+    actions_detail = ("archive",)
+
+    def get_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
+        return self.fields if obj else ("tenant", "name")
+
+    @display(description="State", label={"Active": "success", "Archived": "warning"})
+    def state_label(self, project: Project) -> str:
+        return "Archived" if project.archived_at else "Active"
+
+    def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
+        become(obj, services.create_project(obj.tenant, obj.name, actor=acting(request)))
+
+    def has_archive_permission(self, request: HttpRequest, object_id: str) -> bool:
+        return self.may_write(request) and Project.objects.filter(id=object_id, archived_at=None).exists()
+
+    @action(description="Archive", url_path="archive", permissions=["archive"], icon="archive")
+    def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        project = get_object_or_404(Project, id=object_id)
+
+        def then() -> HttpResponse:
+            services.archive_project(project, actor=acting(request))
+            return self.done(request, f"{project} is archived.")
+
+        return self.confirmed(
+            request, project, title=f"Archive {project}?", button="Archive", then=then,
+            text="Its keys stop working, for good. Its usage stays.",
+        )  # fmt: skip

@@ -1,0 +1,24 @@
+"""Usage events, for reading."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
+from unfold.decorators import display
+
+from console.admin.base import ReadOnlyAdmin
+from metering.models import UsageEvent
+
+
+@admin.register(UsageEvent)
+class UsageEventAdmin(ReadOnlyAdmin):
+    list_display = ("recorded_at", "tenant", "stream", "seconds", "model", "region", "worker")
+    list_select_related = ("tenant",)
+    list_filter = (("tenant", AutocompleteSelectFilter), ("recorded_at", RangeDateFilter))
+    search_fields = ("stream__startswith",)
+    search_related = {"tenant": "name__icontains"}
+    search_help_text = "How the stream's id begins, or the tenant"
+
+    @display(description="Seconds")
+    def seconds(self, event: UsageEvent) -> str:
+        return f"{(event.to_ms - event.from_ms) / 1000:.3f}"

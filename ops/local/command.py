@@ -110,7 +110,8 @@ def _announce(
     facts = stack.facts(given, paths, supervisor.pids)
     console.line(f"\nReady in {seconds:.1f} s.\n")
     console.line(f"  Gateway   {facts['http_url']}   {facts['ws_url']}/v1/listen")
-    console.line(f"  Admin     {facts['admin_url']}   {facts['admin_user']} / {facts['admin_password']}")
+    login = f"   {facts['admin_user']} / {facts['admin_password']}" if facts["admin_user"] else ""
+    console.line(f"  Admin     {facts['admin_url']}{login}")
     if facts["api_key"]:
         console.line(f"  API key   {facts['api_key']}")
     console.line(f"  Logs      {_short(paths.log)}/   (these facts, for scripts: {_short(paths.demo)})")

@@ -7,15 +7,18 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config import env
+from config.celery import ALIVE_KEY
 from ops.local import logs, ports, postgres, valkey
 from ops.local.errors import LocalError
 from ops.local.running import MARK, Paths, read_json, write_json
@@ -69,7 +72,7 @@ def settings(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
 
 def environment(given: Settings, paths: Paths, database_url: str, redis_url: str) -> dict[str, str]:
     """What every process of ours is told."""
-    # Whatever names the gateway has for others, we ask it whether it is ready, and people open the admin here.
+    # Whatever names it has for others, we ask it whether it is ready, and people open the admin from here.
     hosts = dict.fromkeys((*env.ALLOWED_HOSTS.read(given.environ), "localhost", "127.0.0.1", "[::1]"))
     return {
         **given.environ,
@@ -143,7 +146,7 @@ def _reach_database(url: str) -> None:
 
 def _reach_redis(url: str) -> None:
     try:
-        with closing(redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)) as client:
+        with _redis(url) as client:
             client.ping()
     except (redis.RedisError, ValueError, OSError) as error:
         raise LocalError(
@@ -189,7 +192,11 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
             url=f"{given.worker_url}/healthz",
             start_timeout=120, stop_timeout=env.DRAIN_SECONDS.read(environ) + 5,
         ),
-        _ours("celery", paths, environ, *celery, detail="2 processes and the clock"),
+        replace(
+            _ours("celery", paths, environ, *celery, detail="2 processes and the clock"),
+            before_start=lambda: _forget_celery(environ["REDIS_URL"]),
+            ready=lambda: _celery_ready(environ["REDIS_URL"]),
+        ),
         _ours(
             "gateway", paths, environ, "-m", "gateway.server",
             detail=given.gateway_url, url=f"{given.gateway_url}/healthz",
@@ -233,6 +240,24 @@ def healthy(url: str) -> str | None:
         return " ".join(said.split()) or f"it answers {error.code}"
     except OSError as error:
         return f"{url} does not answer ({getattr(error, 'reason', error)})"
+
+
+def _forget_celery(redis_url: str) -> None:
+    """Else the key that the one before it left would say that this one is ready."""
+    with suppress(redis.RedisError), _redis(redis_url) as client:
+        client.delete(ALIVE_KEY)
+
+
+def _celery_ready(redis_url: str) -> str | None:
+    try:
+        with _redis(redis_url) as client:
+            return None if client.exists(ALIVE_KEY) else "its worker has not begun"
+    except redis.RedisError as error:
+        return type(error).__name__
+
+
+def _redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=Retry(NoBackoff(), 0))
 
 
 def begin_logs(paths: Paths) -> None:

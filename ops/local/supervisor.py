@@ -188,7 +188,6 @@ class Supervisor:
             self.console.done(
                 child.service.name, "stopped" if in_time else "killed", time.monotonic() - began
             )
-            self._changed()
 
     def _in_a_hurry(self) -> bool:
         return self.stops > 1

@@ -1,0 +1,113 @@
+"""What the processes are told, and what a run tells the world."""
+
+import pytest
+
+from config import env
+from ops.local import checks, ports, stack
+from ops.local.errors import LocalError
+from ops.local.running import Paths, write_json
+
+
+@pytest.fixture
+def paths(tmp_path):
+    paths = Paths(tmp_path / "var")
+    checks.writable(paths)
+    return paths
+
+
+def test_with_nothing_set_it_is_a_demo_with_servers_of_its_own():
+    given = stack.settings({}, {})
+    assert given.demo
+    assert given.own_database
+    assert given.own_redis
+    assert given.environ["SECRET_KEY"] == env.DEMO_SECRET_KEY
+    assert given.gateway_url == "http://127.0.0.1:8000"
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_demo():
+    dotenv = {"REGION": "eu-1", "GATEWAY_PORT": "8001", "DEMO": "false", "SECRET_KEY": "k" * 50}
+    given = stack.settings({"GATEWAY_PORT": "8002"}, dotenv)
+    assert given.environ["REGION"] == "eu-1"
+    assert given.gateway_url == "http://127.0.0.1:8002"
+    assert not given.demo
+
+
+def test_set_and_empty_is_not_set():
+    given = stack.settings({"DATABASE_URL": " ", "REDIS_URL": ""}, {"DATABASE_URL": "postgresql://h/d"})
+    assert given.own_database
+    assert given.own_redis
+
+
+def test_mistakes_are_told_at_once_and_servers_of_ours_are_none():
+    with pytest.raises(LocalError) as refusal:
+        stack.settings({"GATEWAY_PORT": "x", "REGION": "EU"}, {})
+    assert [line.split(":")[0] for line in str(refusal.value).splitlines()] == ["REGION", "GATEWAY_PORT"]
+    with pytest.raises(LocalError, match="REDIS_URL"):
+        stack.settings({"REDIS_URL": "http://h"}, {})
+
+
+def test_without_the_demo_its_key_is_refused():
+    with pytest.raises(LocalError, match="SECRET_KEY: its value is published"):
+        stack.settings({"DEMO": "false"}, {})
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")],
+)
+def test_addresses_are_ones_that_can_be_opened_here(host, url):
+    assert stack.settings({"GATEWAY_HOST": host}, {}).gateway_url == url
+
+
+def test_every_process_can_be_known_as_ours_and_the_gateway_answers_to_this_machine(paths):
+    given = stack.settings({"ALLOWED_HOSTS": "stt.example.com"}, {})
+    told = stack.environment(given, paths, "postgresql://d", "redis://r")
+    assert told["STENOGATE_VAR"] == str(paths.var)
+    assert told["ALLOWED_HOSTS"] == "stt.example.com,localhost,127.0.0.1,[::1]"
+    env.check({**told, "DATABASE_URL": "postgresql://h/d", "REDIS_URL": "redis://h"})
+    names = [service.name for service in stack.processes(given, told, paths)]
+    assert names == ["worker", "celery", "gateway"]
+
+
+def test_demo_json_has_what_scripts_need(paths):
+    write_json(paths.secrets, {"api_key": "k", "admin_user": "u", "admin_password": "p", "more": 1})
+    facts = stack.facts(stack.settings({"REGION": "eu-1"}, {}), paths, {"gateway": 7})
+    assert facts.pop("pids")["gateway"] == 7
+    assert facts == {
+        "http_url": "http://127.0.0.1:8000",
+        "ws_url": "ws://127.0.0.1:8000",
+        "admin_url": "http://127.0.0.1:8000/admin/",
+        "api_key": "k",
+        "admin_user": "u",
+        "admin_password": "p",
+        "region": "eu-1",
+    }
+
+
+def test_the_ports_of_the_last_run_are_taken_again_if_they_are_free():
+    port = ports.free_port()
+    assert stack._port("postgres", {"postgres": port}) == port
+    remembered = {"postgres": "nonsense", "valkey": 80}
+    assert stack._port("postgres", remembered) == remembered["postgres"] > 1024
+    assert stack._port("valkey", remembered) == remembered["valkey"] > 1024
+
+
+def test_a_server_of_yours_that_does_not_answer_is_named_without_its_password(paths):
+    port = ports.free_port()
+    ours = {"DATABASE_URL": "", "REDIS_URL": f"redis://:hunter2@127.0.0.1:{port}/0"}
+    with pytest.raises(LocalError, match=rf"REDIS_URL: no answer from 127\.0\.0\.1:{port}/0") as refusal:
+        stack._reach_redis(ours["REDIS_URL"])
+    assert "hunter2" not in str(refusal.value)
+    with pytest.raises(LocalError, match=rf"DATABASE_URL: no answer from 127\.0\.0\.1:{port}/d") as refusal:
+        stack._reach_database(f"postgresql://u:hunter2@127.0.0.1:{port}/d")
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_servers_of_yours_are_used(paths, postgres_server, valkey_server):
+    given = stack.settings({"DATABASE_URL": postgres_server, "REDIS_URL": valkey_server}, {})
+    assert stack.storage(given, paths) == ([], postgres_server, valkey_server)
+
+
+def test_a_page_that_is_not_there_is_not_healthy():
+    port = ports.free_port()
+    assert "does not answer" in stack.healthy(f"http://127.0.0.1:{port}/healthz")

@@ -35,6 +35,8 @@ DRAIN_S = 5.0
 
 class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     denial: dict[str, Any] | None = None
+    # A protocol error or a frame too large is answered with its close code, not with a cut connection.
+    failByDrop = False
 
     def __init__(self) -> None:
         super().__init__()

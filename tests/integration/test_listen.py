@@ -91,9 +91,14 @@ async def test_no_more_streams_than_there_are_slots(scripted_stack: Stack, acme:
     await asyncio.gather(*(socket.close() for socket in held))
     # A client that left has left its slot, without a word to the worker but the gateway's.
     async with asyncio.timeout(10):
-        while (socket := await _hold(scripted_stack, acme.key)) is None:
-            pass
+        socket = await _hold_when_there_is_room(scripted_stack, acme.key)
     await socket.close()
+
+
+async def _hold_when_there_is_room(stack: Stack, key: str) -> Any:
+    while (socket := await _hold(stack, key)) is None:
+        pass
+    return socket
 
 
 async def _hold(stack: Stack, key: str) -> Any:
@@ -200,7 +205,12 @@ async def test_random_bytes_on_the_wire_hurt_nobody_else(
             writer.transport.abort()
         else:
             writer.close()
-    async with listening(scripted_stack, acme.key) as socket:
+    # The slots they took are free again, all of them.
+    async with asyncio.timeout(20):
+        held = [await _hold_when_there_is_room(scripted_stack, acme.key) for _ in range(20)]
+    await asyncio.gather(*(socket.close() for socket in held))
+    socket = await _hold_when_there_is_room(scripted_stack, acme.key)
+    async with socket:
         await socket.send(SECOND)
         await say(socket, "CloseStream")
         messages, code, _ = await rest(socket)

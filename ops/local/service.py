@@ -34,6 +34,7 @@ class Service:
     name: str
     command: tuple[str, ...]
     log: Path
+    log_output: bool = True  # False: what it prints is secret, and only its errors are kept
     detail: str = ""  # where it is, for people
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path | str = "/"
@@ -64,8 +65,8 @@ def spawn(service: Service) -> subprocess.Popen[bytes]:
             return subprocess.Popen(  # noqa: S603
                 service.command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log if service.log_output else subprocess.DEVNULL,
+                stderr=log,
                 cwd=service.cwd,
                 env=dict(service.env),
                 process_group=0,

@@ -173,7 +173,8 @@ def migrate(environ: Mapping[str, str], paths: Paths) -> Service:
 
 def seed(environ: Mapping[str, str], paths: Paths) -> Service:
     command = ("manage.py", "seed_demo", "--secrets", str(paths.secrets))
-    return _ours("seed", paths, environ, *command, start_timeout=120)
+    # It prints the key and the password; they are in the file too.
+    return replace(_ours("seed", paths, environ, *command, start_timeout=120), log_output=False)
 
 
 def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list[Service]:

@@ -140,6 +140,11 @@ def test_a_day_with_make_run(local: Local, terminal: Terminal) -> None:
     assert ".venv/bin/stenogate transcribe" in terminal.text
     assert local.paths.demo.stat().st_mode & 0o077 == 0
 
+    # What opens doors is in no log.
+    logs = b"".join(path.read_bytes() for path in local.paths.log.iterdir())
+    assert str(facts["api_key"]).encode() not in logs
+    assert str(facts["admin_password"]).encode() not in logs
+
     # A second one says where the first is.
     status, said = local.call("run")
     assert status == 0

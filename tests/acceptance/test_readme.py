@@ -21,5 +21,5 @@ def test_the_example_of_the_readme_works_when_pasted(stack: Stack) -> None:
         cwd=stack.var.parent, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "fail better" in done.stdout.lower()
+    assert "ever failed" in done.stdout.lower()
     assert "Metadata" in done.stdout

@@ -12,12 +12,16 @@ import pytest
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres_server: str) -> None:
     """Asked for by pytest-django before it makes the test database."""
+    from django.conf import settings
     from django.db import connections
 
-    settings = connections.settings["default"]
-    settings["PASSWORD"] = unquote(urlsplit(postgres_server).password or "")
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher"
+    ]  # the real one is slow on purpose
+    database = connections.settings["default"]
+    database["PASSWORD"] = unquote(urlsplit(postgres_server).password or "")
     # Else threads would keep connections open, and the test database could not be dropped.
-    settings["CONN_MAX_AGE"] = 0
+    database["CONN_MAX_AGE"] = 0
 
 
 @dataclass(frozen=True)

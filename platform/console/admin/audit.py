@@ -22,7 +22,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ("action__startswith", "actor__icontains")
     search_related = {"tenant": "name__icontains"}
     search_help_text = "How the action begins, who did it, or the tenant"
-    fields = ("at", "action", "actor", "tenant", "subject", "shown_details")
+    fields = (("at", "action"), ("actor", "tenant"), "subject", "shown_details")
 
     @display(description="Details")
     def shown_details(self, entry: AuditEntry) -> str:

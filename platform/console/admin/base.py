@@ -95,6 +95,13 @@ class StaffAdmin(ModelAdmin):
             return self.back(request, str(refused))
         return response
 
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().delete_view(request, *args, **kwargs)
+        except Refused as refused:
+            return self.back(request, str(refused))
+        return response
+
     def back(self, request: HttpRequest, refusal: str) -> HttpResponse:
         messages.error(request, refusal)
         return HttpResponseRedirect(request.get_full_path())

@@ -99,13 +99,14 @@ class APIKeyAdmin(StaffAdmin):
     autocomplete_fields = ("project",)
     form = IssueForm
     fields = (
-        "name", "shown_prefix", "tenant", "project", "scopes", "allowed_origins", "state_label", "expires_at",
-        "revoked_at", "replaced_by", "issued_by", "last_used_at", "created_at", "id",
+        ("name", "shown_prefix"), ("tenant", "project"), ("scopes", "allowed_origins"),
+        ("state_label", "replaced_by"), ("expires_at", "revoked_at"), ("issued_by", "last_used_at"),
+        ("created_at", "id"),
     )  # fmt: skip
     actions = ("revoke_selected",)
     actions_detail = ("rotate", "revoke")
 
-    def get_fields(self, request: HttpRequest, obj: APIKey | None = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: APIKey | None = None) -> tuple[Any, ...]:
         return self.fields if obj else IssueForm.Meta.fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[APIKey]:
@@ -143,6 +144,12 @@ class APIKeyAdmin(StaffAdmin):
         )  # fmt: skip
         become(obj, key)
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        # After the key has been issued there is one page to go to: the one that shows it.
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        response: HttpResponse = super().add_view(request, form_url, {**(extra_context or {}), **only_save})
+        return response
+
     def response_add(self, request: Any, obj: APIKey, post_url_continue: str | None = None) -> HttpResponse:
         return self.show_once(request, obj, request.key_text, f"../{obj.pk}/change/")
 
@@ -150,7 +157,7 @@ class APIKeyAdmin(StaffAdmin):
         """In the answer itself: a message that waits for the next page would be kept in a cookie or a row."""
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Key for {key.name}",
+            "title": f"The new key {key.name}",
             "opts": self.opts,
             "key": key,
             "text": text,

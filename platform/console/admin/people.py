@@ -52,7 +52,7 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc]
     filter_horizontal = ("groups",)
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
-        ("Access", {"fields": (("is_active", "is_staff", "is_superuser"), "groups")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("Record", {"fields": (("last_login", "created_at"), "id")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)

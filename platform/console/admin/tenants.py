@@ -22,10 +22,10 @@ class TenantAdmin(StaffAdmin):
     list_filter = ("state", ("created_at", RangeDateFilter))
     search_fields = ("name__icontains", "slug__startswith")
     search_help_text = "Name, or how the slug begins"
-    fields = ("name", "slug", "state", "created_at", "id")
+    fields = (("name", "slug"), ("state", "created_at"), "id")
     actions_detail = ("suspend", "reactivate")
 
-    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[Any, ...]:
         return self.fields if obj else ("name", "slug")
 
     @display(description="State", ordering="state", label={"Active": "success", "Suspended": "danger"})
@@ -80,10 +80,10 @@ class ProjectAdmin(StaffAdmin):
     search_related = {"tenant": "name__icontains"}
     search_help_text = "Name of the project or of its tenant"
     autocomplete_fields = ("tenant",)
-    fields = ("tenant", "name", "created_at", "archived_at", "id")
+    fields = (("name", "tenant"), ("created_at", "archived_at"), "id")
     actions_detail = ("archive",)
 
-    def get_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[Any, ...]:
         return self.fields if obj else ("tenant", "name")
 
     @display(description="State", label={"Active": "success", "Archived": "warning"})

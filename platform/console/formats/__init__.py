@@ -1,0 +1,1 @@
+"""Dates and times as the admin writes them: sortable, short, in UTC."""

@@ -32,12 +32,19 @@ T = TypeVar("T")
 class Stack:
     var: Path
     process: subprocess.Popen[bytes]
+    output: Path
 
     @property
     def facts(self) -> dict[str, Any]:
         """demo.json as it is now: process ids change when a part is started again."""
+        status = self.process.poll()
+        assert status is None, f"the stack ended with status {status}:\n{self.said}"
         facts: dict[str, Any] = json.loads((self.var / "run" / "demo.json").read_text())
         return facts
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()[-4000:]
 
     @property
     def http_url(self) -> str:
@@ -91,7 +98,7 @@ def running_stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
         # PostgreSQL runs as another user when we are root, so the folders above must let it through.
         folder = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="stenogate-")))
         folder.chmod(0o755)
-        output = leaving.enter_context((folder / "output.txt").open("w+b"))
+        output = leaving.enter_context((folder / "output.txt").open("wb"))
         gateway, worker = _two_free_ports()
         environ = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         environ |= {
@@ -105,12 +112,10 @@ def running_stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
             cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         leaving.callback(_stop, process)
-        stack = Stack(folder / "var", process)
+        stack = Stack(folder / "var", process, folder / "output.txt")
         ready = (stack.var / "run" / "demo.json").exists
         wait_for(lambda: ready() or process.poll() is not None, START_SECONDS, "the stack to start")
-        if process.poll() is not None:
-            output.seek(0)
-            raise AssertionError(f"the stack did not start:\n{output.read().decode()[-4000:]}")
+        assert process.poll() is None, f"the stack did not start:\n{stack.said}"
         yield stack
 
 

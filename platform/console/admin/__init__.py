@@ -3,8 +3,10 @@
 from django.contrib import admin
 
 from console.admin import audit, keys, people, tenants, usage
+from console.admin.choices import autocomplete
 
 __all__ = ["audit", "keys", "people", "tenants", "usage"]
 
 admin.site.index_template = "console/dashboard.html"
 admin.site.index_title = "Overview"
+admin.site.autocomplete_view = autocomplete  # type: ignore[method-assign, assignment]

@@ -84,6 +84,10 @@ class StaffAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def choice_label(self, obj: Any) -> str:
+        """What the row is called where it can be chosen."""
+        return str(obj)
+
     def may_write(self, request: HttpRequest) -> bool:
         """For what changes rows though the row's page is only for reading."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))

@@ -25,7 +25,7 @@ from console.admin.base import StaffAdmin, acting, become
 from tenants import keytext, origins, services
 from tenants.access import Scope
 from tenants.errors import OriginMalformed
-from tenants.models import APIKey
+from tenants.models import APIKey, Project
 from tenants.services.keys import ROTATION_OVERLAP
 
 
@@ -133,6 +133,12 @@ class APIKeyAdmin(StaffAdmin):
         if key.expires_at and key.expires_at <= timezone.now():
             return "Expired"
         return "Replaced" if key.replaced_by_id else "Active"
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "project":
+            field.label_from_instance = self.admin_site._registry[Project].choice_label
+        return field
 
     # ---- issue, rotate, revoke
 

@@ -49,7 +49,7 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc]
     search_fields = ("email__icontains", "name__icontains")
     search_help_text = "E-mail or name"
     readonly_fields = ("last_login", "created_at", "id")
-    filter_horizontal = ("groups",)
+    filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
         ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),

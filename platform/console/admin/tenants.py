@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
@@ -82,6 +83,13 @@ class ProjectAdmin(StaffAdmin):
     autocomplete_fields = ("tenant",)
     fields = (("name", "tenant"), ("created_at", "archived_at"), "id")
     actions_detail = ("archive",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
+        queryset: QuerySet[Project] = super().get_queryset(request)
+        return queryset.select_related("tenant")
+
+    def choice_label(self, obj: Project) -> str:
+        return f"{obj.tenant} / {obj.name}"  # many tenants have a project "Production"
 
     def get_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[Any, ...]:
         return self.fields if obj else ("tenant", "name")

@@ -194,6 +194,14 @@ def test_the_first_page_counts_and_tells_what_was_done(browser, acme, rival):
     assert re.search(r"API keys.*?>\s*2\s*<", body, re.DOTALL)
 
 
+def test_projects_are_chosen_with_the_name_of_their_tenant(browser, acme, rival):
+    asked = {"term": "calls", "app_label": "tenants", "model_name": "apikey", "field_name": "project"}
+    answer = browser.get(reverse("admin:autocomplete"), asked).json()
+    assert sorted(row["text"] for row in answer["results"]) == ["Acme / Calls", "Rival / Calls"]
+    asked = {"term": "riv", "app_label": "tenants", "model_name": "apikey", "field_name": "tenant"}
+    assert browser.get(reverse("admin:autocomplete"), asked).json()["results"][0]["text"] == "Rival"
+
+
 # ---- what is done
 
 

@@ -29,6 +29,8 @@ def align(
     words: Sequence[str], samples: Samples, begin: int, windows: Sequence[Window]
 ) -> list[tuple[int, int]]:
     """Start and end in milliseconds of each word of the piece that begins at the position `begin`."""
+    if not words:
+        return []
     frames = max(1, len(samples) // FRAME)
     voiced = _voiced_frames(frames, begin, windows)
     if len(voiced) < 2 * len(words):

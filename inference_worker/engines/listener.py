@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import numpy as np
 
@@ -20,6 +21,34 @@ def milliseconds(position: int) -> int:
     return position * 1000 // SAMPLE_RATE
 
 
+class Kind(Enum):
+    FINAL = auto()
+    SETTLED = auto()  # a final-to-be, while the speaker pauses
+    PARTIAL = auto()
+
+
+@dataclass(eq=False)
+class Job:
+    """A piece to be decoded for a listener, and then what was heard."""
+
+    kind: Kind
+    listener: Listener
+    piece: Piece
+    samples: Samples
+    deadline: float  # when its last sample was said, had the stream come at the pace of speech
+    done: bool = False
+    words: Words = ()
+    seconds: float = 0.0
+    error: Exception | None = None
+
+
+@dataclass(eq=False)
+class Flush:
+    """Complete once the finals before it are said."""
+
+    done: bool = True
+
+
 @dataclass
 class Report:
     """What the step under way will say about the slot."""
@@ -32,19 +61,23 @@ class Report:
 class Listener:
     def __init__(self, slot: int, options: StreamOptions, start: int, now: float) -> None:
         self.slot, self.options = slot, options
-        self.report: Report | None = None
-        self.pending: deque[Piece] = deque()  # pieces whose final has not been said
-        self.partial: Words = ()
-        self.partial_at, self.partial_cost, self.partial_end = now, 0.0, start
-        self.heard_settled: tuple[Piece, Words] | None = None
+        self.partial_at, self.partial_cost = now, 0.0
+        self._partial: Words = ()
+        self._partial_end = start  # how far the last partial heard
+        self._said_end = start  # how far the last partial that was said had heard
+        self._opened_at, self._start = now, start
+        self._settled: Job | None = None  # the last piece that was heard early, or is being heard
+        self._to_say: deque[Job | Flush] = deque()  # in the order in which it must be said
         self._endpointer = Endpointer(pause_samples(options.endpointing_ms), start)
         self._tape = Tape(start)
         self._rest = np.zeros(0, np.float32)  # of a window that is not complete
         self._processed = self._confirmed = start
+        self._report: Report | None = None
 
     # ---- what comes in
 
     def hear(self, samples: Samples) -> None:
+        self._say()
         self._tape.add(samples)
         self._rest = np.concatenate([self._rest, samples])
 
@@ -54,72 +87,91 @@ class Listener:
         window, self._rest = self._rest[:WINDOW], self._rest[WINDOW:]
         return window
 
-    def judge(self, window: Samples, probability: float) -> list[tuple[Piece, Samples]]:
-        """Take note of how likely the window is speech; returns the pieces that this completes."""
+    def judge(self, window: Samples, probability: float) -> list[Job]:
+        """Take note of how likely the window is speech; returns what is to be decoded now."""
         level = float(10 * np.log10(np.square(window).mean() + 1e-8))
         pieces, started = self._endpointer.feed(self._endpointer.position + WINDOW, probability, level)
         if started is not None:
-            self.say().speech_started_ms = milliseconds(started)
-        return self._completed(pieces)
+            self._say().speech_started_ms = milliseconds(started)
+        return self._complete(pieces)
 
-    def flush(self, *, last: bool) -> list[tuple[Piece, Samples]]:
-        return self._completed(self._endpointer.flush(self._tape.end, last=last))
+    def flush(self, *, last: bool) -> list[Job]:
+        jobs = self._complete(self._endpointer.flush(self._tape.end, last=last))
+        self._to_say.append(Flush())
+        return jobs
 
-    def _completed(self, pieces: list[Piece]) -> list[tuple[Piece, Samples]]:
-        if pieces:
-            self.partial, self.partial_end = (), pieces[-1].end
-        self.pending.extend(pieces)
-        audio = [(piece, self._tape.read(piece.begin, piece.end)) for piece in pieces]
+    def _complete(self, pieces: list[Piece]) -> list[Job]:
+        """Final jobs for the pieces, but for those that need no decoding, or not again."""
+        jobs = []
+        for piece in pieces:
+            job = self._settled
+            if job is not None and (job.piece.begin, job.piece.end) == (piece.begin, piece.end):
+                job.piece = piece
+            else:
+                job = self._job(Kind.FINAL, piece)
+                job.done = not piece.worth_hearing  # a click, a cough
+                jobs += [] if job.done else [job]
+            job.kind = Kind.FINAL
+            self._to_say.append(job)
+            self._partial, self._partial_end, self._settled = (), piece.end, None
         self._tape.forget_before(self._endpointer.needed_from)
-        return audio
+        return jobs
 
     # ---- what may be heard before it is final
 
-    @property
-    def settled(self) -> Piece | None:
+    def settle(self) -> Job | None:
+        """The utterance as it will be if the speaker's pause goes on, unless it is known already."""
         piece = self._endpointer.settled
-        return None if piece is None or self.knows(piece) is not None else piece
-
-    @property
-    def running(self) -> Piece | None:
-        return self._endpointer.running
-
-    def audio(self, piece: Piece) -> Samples:
-        return self._tape.read(piece.begin, piece.end)
-
-    def knows(self, piece: Piece) -> Words | None:
-        """The words of a piece that was heard when its speaker paused."""
-        if self.heard_settled is None:
+        if piece is None or not piece.worth_hearing:
             return None
-        heard, words = self.heard_settled
-        return words if (heard.begin, heard.end) == (piece.begin, piece.end) else None
+        known = self._settled
+        if known is not None and (known.piece.begin, known.piece.end) == (piece.begin, piece.end):
+            return None
+        self._settled = self._job(Kind.SETTLED, piece)
+        return self._settled
+
+    def grown_samples(self) -> int:
+        """By how much the running utterance is longer than the last partial."""
+        piece = self._endpointer.running
+        if piece is None or self._endpointer.settled is not None:
+            return 0
+        return piece.end - max(piece.begin, self._partial_end)
+
+    def glance(self, now: float) -> Job:
+        piece = self._endpointer.running
+        assert piece is not None  # noqa: S101 (it has grown)
+        self.partial_at, self._partial_end = now, piece.end
+        return self._job(Kind.PARTIAL, piece)
+
+    def _job(self, kind: Kind, piece: Piece) -> Job:
+        deadline = self._opened_at + (piece.end - self._start) / SAMPLE_RATE
+        return Job(kind, self, piece, self._tape.read(piece.begin, piece.end), deadline)
 
     # ---- what goes out
 
-    def say(self) -> Report:
-        self.report = self.report or Report()
-        return self.report
+    def take(self, job: Job) -> None:
+        """A job of this listener has been decoded."""
+        job.done = True
+        if job.kind is Kind.PARTIAL:
+            self.partial_cost = job.seconds
+        running = self._endpointer.running
+        current = running is not None and running.begin == job.piece.begin
+        if job.kind is not Kind.FINAL and current and self.options.interim_results:
+            self._say_partial(job)
 
-    def say_final(self, piece: Piece, words: Words) -> None:
-        self.pending.popleft()
-        if words or piece.speech_final:
-            self.say().hypotheses.append(_hypothesis(piece, words, is_final=True))
-
-    def say_partial(self, piece: Piece, words: Words) -> None:
-        texts, before = [word.text for word in words], [word.text for word in self.partial]
-        if not words or texts == before:
-            return
-        agreed = 0
-        while agreed < min(len(texts), len(before)) and texts[agreed] == before[agreed]:
-            agreed += 1
-        self.partial = words
-        stability = round(agreed / len(texts), 3)
-        self.say().hypotheses.append(_hypothesis(piece, words, is_final=False, stability=stability))
+    def has_something_to_say(self) -> bool:
+        while self._to_say and self._to_say[0].done:
+            due = self._to_say.popleft()
+            if isinstance(due, Flush):
+                self._say().flushed = True
+            else:
+                self._say_final(due)
+        return self._report is not None
 
     def output(self) -> Output:
         """The report of this step. Audio whose final is due counts as neither processed nor confirmed."""
-        report, self.report = self.say(), None
-        due = self.pending[0].begin if self.pending else self._tape.end
+        report, self._report = self._say(), None
+        due = next((job.piece.begin for job in self._to_say if isinstance(job, Job)), self._tape.end)
         self._processed = max(self._processed, due)
         self._confirmed = max(self._confirmed, min(due, self._endpointer.needed_from))
         return Output(
@@ -131,13 +183,36 @@ class Listener:
             flushed=report.flushed,
         )
 
+    def _say(self) -> Report:
+        self._report = self._report or Report()
+        return self._report
 
-def _hypothesis(piece: Piece, words: Words, *, is_final: bool, stability: float = 0.0) -> Hypothesis:
+    def _say_final(self, job: Job) -> None:
+        # Without words it still says that the speaker paused, if anything was said since the last pause.
+        if job.words or (job.piece.speech_final and job.piece.worth_hearing):
+            self._say().hypotheses.append(_hypothesis(job, is_final=True))
+        else:
+            self._say()
+
+    def _say_partial(self, job: Job) -> None:
+        texts, before = [word.text for word in job.words], [word.text for word in self._partial]
+        if not texts or texts == before or job.piece.end <= self._said_end:
+            return
+        self._said_end = job.piece.end
+        agreed = 0
+        while agreed < min(len(texts), len(before)) and texts[agreed] == before[agreed]:
+            agreed += 1
+        self._partial = job.words
+        stability = round(agreed / len(texts), 3)
+        self._say().hypotheses.append(_hypothesis(job, is_final=False, stability=stability))
+
+
+def _hypothesis(job: Job, *, is_final: bool, stability: float = 0.0) -> Hypothesis:
     return Hypothesis(
-        words=words,
-        start_ms=milliseconds(piece.begin),
-        end_ms=milliseconds(piece.end),
+        words=job.words,
+        start_ms=milliseconds(job.piece.begin),
+        end_ms=milliseconds(job.piece.end),
         is_final=is_final,
-        speech_final=is_final and piece.speech_final,
+        speech_final=is_final and job.piece.speech_final,
         stability=stability,
     )

@@ -1,60 +1,40 @@
 """Real speech on a laptop: Silero says when somebody speaks, Moonshine says what.
 
-A step listens to every row, then decodes within a time budget: finals first, oldest first; then utterances
-whose speaker has paused, so that the final is there when the pause is long enough; then partials, the oldest
-first, from a credit of computing time that finals use up, too. So under load partials thin out before finals
-are late. What is finally said of an utterance depends on its audio alone, never on load or other streams.
+A step listens to every row and never waits for a decoder: utterances are decoded in a few threads, and what
+is ready goes out with the next step. Finals come first, the oldest deadline first; then utterances whose speaker has
+paused, so that the final is there when the pause is long enough; then partials, the oldest first, in what
+threads and computing time are left. So under load partials thin out before finals are late. What is finally
+said of an utterance depends on its audio alone, never on load or on other streams.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import Enum, auto
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import structlog
 
 from inference_worker.engines.alignment import align
-from inference_worker.engines.base import EngineInfo, Row, Samples, StepResult
+from inference_worker.engines.base import EngineInfo, Row, StepResult
 from inference_worker.engines.credit import Credit
-from inference_worker.engines.endpointing import Piece
-from inference_worker.engines.listener import Listener, Words
+from inference_worker.engines.listener import Job, Kind, Listener
 from inference_worker.engines.moonshine_model import MoonshineModel
 from inference_worker.engines.silero import WINDOW, SpeechDetector
 from inference_worker.places import place
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
 CHUNK_SAMPLES = 3 * WINDOW  # 96 ms
-STEP_BUDGET_S = 0.1
-SILENCE_AFTER = SAMPLE_RATE // 2  # the model loses the last word of audio that ends abruptly
+PATIENCE_S = 0.02  # a step that has nothing to hear waits this long for a decoder
 PARTIAL_EVERY_S = 0.4
-PARTIAL_COSTS_TIMES = 5  # one that took long is not repeated soon
+PARTIAL_COSTS_TIMES = 4  # one that took long is not repeated soon
 PARTIAL_LEAST_SAMPLES = SAMPLE_RATE // 2
 PARTIAL_SHARE = 0.5  # of each core
 
 log = structlog.get_logger("worker.moonshine")
-
-
-class Kind(Enum):
-    FINAL = auto()
-    FLUSH = auto()  # nothing to decode: it is complete once the finals before it are
-    SETTLED = auto()  # a final-to-be, while the speaker pauses
-    PARTIAL = auto()
-
-
-@dataclass
-class Job:
-    kind: Kind
-    listener: Listener
-    piece: Piece | None = None
-    samples: Samples | None = None
-    words: Words = ()
-    seconds: float = 0.0
-    error: Exception | None = None
 
 
 class MoonshineEngine:
@@ -82,12 +62,16 @@ class MoonshineEngine:
         self._pool = ThreadPoolExecutor(parallel, "decode")
         self._parallel, self._clock = parallel, clock
         self._listeners: dict[int, Listener] = {}
-        self._due: deque[Job] = deque()  # finals and flushes of all slots, in the order in which they came
+        # Finals that wait for a thread, as a heap: a stream sent faster than speech has its deadlines ahead, so
+        # its pieces do not delay live ones.
+        self._due: list[tuple[float, int, Job]] = []
+        self._count = itertools.count()
+        self._running: dict[Future[None], Job] = {}
         self._credit = Credit(PARTIAL_SHARE * parallel, clock())
 
     @property
     def backlog(self) -> bool:
-        return bool(self._due)
+        return bool(self._running or self._due)
 
     def warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.01, 4 * SAMPLE_RATE).astype(np.float32)
@@ -99,7 +83,8 @@ class MoonshineEngine:
 
     def close(self, slot: int) -> None:
         if listener := self._listeners.pop(slot, None):
-            self._due = deque(job for job in self._due if job.listener is not listener)
+            self._due = [entry for entry in self._due if entry[2].listener is not listener]
+            heapq.heapify(self._due)
 
     def shut_down(self) -> None:
         self._listeners.clear()
@@ -107,121 +92,97 @@ class MoonshineEngine:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def step(self, rows: Sequence[Row]) -> StepResult:
-        deadline = self._clock() + STEP_BUDGET_S
         self._credit.earn(self._clock())
         self._listen(rows)
-        failed: dict[int, str] = {}
-        while jobs := list(self._next_jobs()):
-            self._run(jobs)
-            for job in jobs:
-                self._take(job, failed)
-            if self._clock() > deadline:
-                break
-        reports = [listener for listener in self._listeners.values() if listener.report is not None]
+        self._start()
+        failed = self._collect(0.0 if rows else PATIENCE_S)
+        self._start()
+        reports = [listener for listener in self._listeners.values() if listener.has_something_to_say()]
         return StepResult([listener.output() for listener in reports], failed)
 
     # ---- listening
 
     def _listen(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            listener = self._listeners[row.slot]
-            listener.say()
-            listener.hear(row.samples)
+            self._listeners[row.slot].hear(row.samples)
         listening = [self._listeners[row.slot] for row in rows]
         while windows := [
             (listener, window) for listener in listening if (window := listener.next_window()) is not None
         ]:
             chances = self._detector.probabilities([(one.slot, window) for one, window in windows])
             for (listener, window), chance in zip(windows, chances, strict=True):
-                self._queue(listener, listener.judge(window, float(chance)))
+                self._queue(listener.judge(window, float(chance)))
         for row in rows:
             if row.flush or row.last:
-                listener = self._listeners[row.slot]
-                self._queue(listener, listener.flush(last=row.last))
-                self._due.append(Job(Kind.FLUSH, listener))
+                self._queue(self._listeners[row.slot].flush(last=row.last))
 
-    def _queue(self, listener: Listener, pieces: Sequence[tuple[Piece, Samples]]) -> None:
-        self._due.extend(Job(Kind.FINAL, listener, piece, samples) for piece, samples in pieces)
+    def _queue(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            heapq.heappush(self._due, (job.deadline, next(self._count), job))
 
     # ---- decoding
 
-    def _next_jobs(self) -> Iterator[Job]:
-        """As many that take time as are decoded at a time, and those between them that take none."""
-        room = self._parallel
-        while self._due and room:
-            job = self._due.popleft()
-            room -= self._takes_time(job)
-            yield job
-        if self._credit.left:
-            yield from self._early_jobs(room)
+    def _start(self) -> None:
+        while self._due and len(self._running) < self._parallel:
+            self._submit(heapq.heappop(self._due)[2])
+        if len(self._running) < self._parallel and self._credit.left:
+            for job in self._early_jobs(self._parallel - len(self._running)):
+                self._submit(job)
 
-    def _takes_time(self, job: Job) -> bool:
-        """False for a flush, for noise, and for what was heard while the speaker paused."""
-        if job.piece is None or not job.piece.worth_hearing:
-            job.samples = None
-        elif (words := job.listener.knows(job.piece)) is not None:
-            job.words, job.samples = words, None
-        return job.samples is not None
+    def _submit(self, job: Job) -> None:
+        self._running[self._pool.submit(self._hear, job)] = job
 
     def _early_jobs(self, room: int) -> Iterator[Job]:
+        """Utterances whose speaker has paused, then partials; these leave a thread for the next final."""
         live = [listener for listener in self._listeners.values() if not listener.options.recorded]
-        settled = [(one, piece) for one in live if (piece := one.settled) and piece.worth_hearing]
-        for listener, piece in settled[:room]:
-            yield Job(Kind.SETTLED, listener, piece, listener.audio(piece))
+        for listener in live:
+            if room and (job := listener.settle()):
+                room -= 1
+                yield job
+        if self._parallel > 1:
+            room = min(room, self._parallel - 1 - sum(j.kind is Kind.PARTIAL for j in self._running.values()))
         now = self._clock()
         growing = [
-            (listener.partial_at, listener.slot, listener, piece)
+            listener
             for listener in live
-            if (piece := listener.running)
-            and listener.options.interim_results
-            and listener.settled is None
-            and piece.end - piece.begin >= PARTIAL_LEAST_SAMPLES
-            and piece.end - listener.partial_end >= PARTIAL_LEAST_SAMPLES // 2
+            if listener.options.interim_results
+            and listener.grown_samples() >= PARTIAL_LEAST_SAMPLES
             and now - listener.partial_at >= max(PARTIAL_EVERY_S, PARTIAL_COSTS_TIMES * listener.partial_cost)
         ]
-        for _, _, listener, piece in sorted(growing, key=lambda entry: entry[:2])[
-            : max(0, room - len(settled))
-        ]:
-            yield Job(Kind.PARTIAL, listener, piece, listener.audio(piece))
-
-    def _run(self, jobs: Sequence[Job]) -> None:
-        heavy = [job for job in jobs if job.samples is not None]
-        if len(heavy) == 1:
-            self._hear(heavy[0])
-        else:
-            list(self._pool.map(self._hear, heavy))
+        growing.sort(key=lambda listener: listener.partial_at)
+        for listener in growing[: max(0, room)]:
+            yield listener.glance(now)
 
     def _hear(self, job: Job) -> None:
         """In a thread of the pool."""
-        if job.piece is None or job.samples is None:
-            return
         begun = time.perf_counter()
         try:
-            heard = self._model.hear(np.pad(job.samples, (0, SILENCE_AFTER)))
-            times = align([word.text for word in heard], job.samples, job.piece.begin, job.piece.windows)
+            hearing = self._model.hear(job.samples, carefully=job.kind is not Kind.PARTIAL)
+            texts = [word.text for word in hearing.words]
+            times = align(texts, job.samples, job.piece.begin, job.piece.windows)
             job.words = tuple(
                 Word(word.text, start, end, word.confidence)
-                for word, (start, end) in zip(heard, times, strict=True)
+                for word, (start, end) in zip(hearing.words, times, strict=True)
             )
         except Exception as error:
             job.error = error
         job.seconds = time.perf_counter() - begun
 
-    def _take(self, job: Job, failed: dict[int, str]) -> None:
-        listener = job.listener
-        self._credit.spend(job.seconds)
-        if job.error is not None:
-            log.error("decoding failed", error=place(job.error))
-            failed[listener.slot] = "engine_failed"
-            self.close(listener.slot)
-        elif job.piece is None:
-            listener.say().flushed = True
-        elif job.kind is Kind.FINAL:
-            listener.say_final(job.piece, job.words)
-        else:
-            if job.kind is Kind.SETTLED:
-                listener.heard_settled = (job.piece, job.words)
-            listener.partial_at, listener.partial_cost = self._clock(), job.seconds
-            listener.partial_end = job.piece.end
-            if listener.options.interim_results:
-                listener.say_partial(job.piece, job.words)
+    def _collect(self, patience_s: float) -> dict[int, str]:
+        """Take what the decoders have ready; returns the slots whose stream failed."""
+        if not self._running:
+            return {}
+        failed = {}
+        for future in wait(self._running, patience_s, FIRST_COMPLETED).done:
+            job = self._running.pop(future)
+            self._credit.spend(job.seconds)
+            listener = self._listeners.get(job.listener.slot)
+            if listener is not job.listener:
+                continue  # closed meanwhile, and the slot may be another stream's
+            if job.error is not None:
+                log.error("decoding failed", error=place(job.error))
+                failed[listener.slot] = "engine_failed"
+                self.close(listener.slot)
+            else:
+                listener.take(job)
+        return failed

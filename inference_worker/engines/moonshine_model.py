@@ -6,6 +6,7 @@ largest value in the batch, so one customer's audio would change, however slight
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,13 +24,24 @@ BEGIN, END, FIRST_CHARACTER = 1, 2, 3
 TOKENS_PER_SECOND, TOKENS_MORE = 6.5, 6
 LONGEST_PHRASE, MOST_REPEATS = 10, 4
 WORD_MARK = "▁".encode()
-LEAST_SAMPLES = SAMPLE_RATE // 4  # the encoder's convolutions need some
+# Audio that ends abruptly loses its last word, so some silence follows it.
+SILENCE_AFTER = SAMPLE_RATE // 2
+# How much silence comes before changes what a short utterance with no context is taken for: "fail" or "fell".
+# So one that the model is unsure of is heard again, and the surest hearing counts.
+SILENCES_BEFORE = tuple(SAMPLE_RATE * ms // 1000 for ms in (400, 200, 0))
+SURE, SHORT = 0.8, 4 * SAMPLE_RATE
 
 
 @dataclass(frozen=True)
 class HeardWord:
     text: str
     confidence: float
+
+
+@dataclass(frozen=True)
+class Hearing:
+    words: tuple[HeardWord, ...]
+    certainty: float  # geometric mean over the tokens
 
 
 def asset_folder() -> Path:
@@ -70,12 +82,20 @@ class MoonshineModel:
         # What the encoder contributes to attention stays as the first pass computed it.
         self._next_outputs = ["logits", *(name for name in self._first_outputs if ".decoder." in name)]
 
-    def hear(self, samples: Samples) -> list[HeardWord]:
-        if len(samples) < LEAST_SAMPLES:
-            samples = np.pad(samples, (0, LEAST_SAMPLES - len(samples)))
-        tokens, probabilities = self._decode(samples)
+    def hear(self, samples: Samples, *, carefully: bool = False) -> Hearing:
+        best = self._hear(samples, SILENCES_BEFORE[0])
+        if carefully and len(samples) <= SHORT:
+            for before in SILENCES_BEFORE[1:]:
+                if best.certainty >= SURE:
+                    break
+                best = max(best, self._hear(samples, before), key=lambda hearing: hearing.certainty)
+        return best
+
+    def _hear(self, samples: Samples, silence_before: int) -> Hearing:
+        tokens, probabilities = self._decode(np.pad(samples, (silence_before, SILENCE_AFTER)))
         keep = without_repeats(tokens)
-        return to_words([self._pieces[token] for token in tokens[:keep]], probabilities[:keep])
+        words = to_words([self._pieces[token] for token in tokens[:keep]], probabilities[:keep])
+        return Hearing(tuple(words), geometric_mean(probabilities))
 
     def _decode(self, samples: Samples) -> tuple[list[int], list[float]]:
         """Greedy: the likeliest token until the end of the utterance."""
@@ -152,6 +172,11 @@ def to_words(pieces: list[bytes], probabilities: list[float]) -> list[HeardWord]
     for raw, certainties in words:
         text = raw.replace(WORD_MARK, b"").decode("utf-8", "ignore").strip()
         if text:
-            confidence = float(np.exp(np.mean(np.log(np.maximum(certainties, 1e-6)))))
-            heard.append(HeardWord(text, round(confidence, 4)))
+            heard.append(HeardWord(text, round(geometric_mean(certainties), 4)))
     return heard
+
+
+def geometric_mean(probabilities: Sequence[float]) -> float:
+    if not probabilities:
+        return 0.0
+    return float(np.exp(np.mean(np.log(np.maximum(probabilities, 1e-6)))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -14,17 +13,10 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
 from unfold.decorators import action, display
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminSplitDateTimeWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
 
 from console.admin.base import StaffAdmin, acting, become
-from tenants import keytext, origins, services
-from tenants.access import Scope
-from tenants.errors import OriginMalformed
+from console.admin.issue_form import IssueForm
+from tenants import keytext, services
 from tenants.models import APIKey, Project
 from tenants.services.keys import ROTATION_OVERLAP
 
@@ -53,34 +45,6 @@ class StateFilter(admin.SimpleListFilter):
             case "replaced":
                 return queryset.filter(replaced_by__isnull=False)
         return queryset
-
-
-class IssueForm(forms.ModelForm):
-    name = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget, help_text="What uses the key.")
-    scopes = forms.MultipleChoiceField(
-        choices=[(scope.value, scope.value) for scope in Scope],
-        initial=[Scope.LISTEN.value],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-    )
-    allowed_origins = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="For keys used in browsers: the web origins they may be used from, one a line, such as "
-        "https://app.example.com. Empty: from anywhere.",
-    )
-    expires_at = forms.SplitDateTimeField(
-        required=False, widget=UnfoldAdminSplitDateTimeWidget, help_text="In UTC. Empty: never."
-    )
-
-    class Meta:
-        model = APIKey
-        fields = ("project", "name", "scopes", "allowed_origins", "expires_at")
-
-    def clean_allowed_origins(self) -> list[str]:
-        try:
-            return [origins.normalise(line) for line in self.cleaned_data["allowed_origins"].split()]
-        except OriginMalformed as error:
-            raise forms.ValidationError(str(error)) from error
 
 
 @admin.register(APIKey)

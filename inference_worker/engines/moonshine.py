@@ -1,10 +1,10 @@
 """Real speech on a laptop: Silero says when somebody speaks, Moonshine says what.
 
 A step listens to every row and never waits for a decoder: utterances are decoded in a few threads, and what
-is ready goes out with the next step. Finals come first, the oldest deadline first; then utterances whose speaker has
-paused, so that the final is there when the pause is long enough; then partials, the oldest first, in what
-threads and computing time are left. So under load partials thin out before finals are late. What is finally
-said of an utterance depends on its audio alone, never on load or on other streams.
+is ready goes out with the next step. Finals come first, the oldest deadline first; then utterances whose
+speaker has paused, so that the final is there when the pause is long enough; then partials, the oldest
+first, in what threads and computing time are left. So under load partials thin out before finals are late.
+What is finally said of an utterance depends on its audio alone, never on load or on other streams.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class MoonshineEngine:
         self._pool = ThreadPoolExecutor(parallel, "decode")
         self._parallel, self._clock = parallel, clock
         self._listeners: dict[int, Listener] = {}
-        # Finals that wait for a thread, as a heap: a stream sent faster than speech has its deadlines ahead, so
-        # its pieces do not delay live ones.
+        # Finals that wait for a thread, as a heap: a stream that is sent faster than speech has its deadlines
+        # in the future, so its pieces do not delay live ones.
         self._due: list[tuple[float, int, Job]] = []
         self._count = itertools.count()
         self._running: dict[Future[None], Job] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from functools import partial
 from http import HTTPStatus
@@ -145,8 +146,11 @@ def main() -> None:
         verbosity=0,
     )
     server.run()
-    if server.failed:
-        sys.exit(1)
+    # Everything that matters has been drained. An HTTP request that is still under way has a thread which
+    # waits for the loop that has just ended; Python would wait for that thread for ever.
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(1 if server.failed else 0)
 
 
 if __name__ == "__main__":

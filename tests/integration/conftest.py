@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.stack import Stack, running_stack
 from tests.acceptance.tenant import Tenant, new_tenant
 
-IDLE_S = 1.0
+IDLE_S = 3.0
 WINDOW_S = 2.0
 FAILURES_PER_MINUTE = 50
 

@@ -110,7 +110,7 @@ class Stream:
         self.finishing = self._ended and end == self.received and not self._flushes
         samples = self._cut(end - self.taken)
         self.taken = end
-        while self._arrivals and self._arrivals[0][0] <= end and self._arrivals[0][0] < self.received:
+        while self._arrivals and self._arrivals[0][0] <= end:
             self._arrivals.popleft()
         return Row(self.lease.slot, samples, flush=bool(self.tokens), last=self.finishing)
 

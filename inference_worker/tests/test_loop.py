@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, Trouble, spoken
+from inference_worker.tests.house import end, house, opening, silence
+from wire.messages import (
+    SAMPLE_RATE,
+    Abort,
+    Ended,
+    Failed,
+    Final,
+    Flush,
+    Flushed,
+    Opened,
+    Partial,
+    Progress,
+    Refused,
+    SpeechStarted,
+    WorkerState,
+)
+
+SAID = " ".join(SENTENCES[:2])  # in the first six seconds
+
+
+async def test_a_stream_from_its_opening_to_its_end() -> None:
+    async with house() as h:
+        h.say(opening(interim_results=True), *silence(6.05), end())
+        ended = await h.over()
+        assert ended == Ended(stream="s", epoch=1, processed=int(6.05 * SAMPLE_RATE))
+        assert h.text() == SAID
+        first, *_ = h.sent["gateway"]
+        assert isinstance(first, Opened)
+        assert first.model == "scripted"
+        assert h.sent["gateway"][-1] is ended
+        assert h.heard(Partial)
+        assert h.heard(SpeechStarted)
+        marks = [(p.processed, p.confirmed) for p in h.heard(Progress)]
+        assert marks == sorted(marks)
+        assert marks[-1] == (ended.processed, ended.processed)
+        assert h.worker.active == 0
+
+
+async def test_a_flush_is_answered_after_the_finals_before_it() -> None:
+    async with house() as h:
+        h.say(opening(), *silence(1.5), Flush(stream="s", epoch=1, token=11))
+        await h.until(lambda: h.heard(Flushed))
+        assert h.heard(Flushed)[0].token == 11
+        order = [type(item) for item in h.sent["gateway"]]
+        assert order.index(Final) < order.index(Flushed)
+        said = h.text()
+        assert said.startswith("The quick")
+        h.say(*silence(4.55, start=24_000), end())
+        await h.over()
+        assert h.text() == SAID
+
+
+async def test_a_stream_that_moved_here_goes_on_where_it_was() -> None:
+    async with house() as h:
+        start = 3 * SAMPLE_RATE
+        h.say(opening(epoch=5, start=start), *silence(3.05, epoch=5, start=start), end(epoch=5))
+        ended = await h.over()
+        assert ended == Ended(stream="s", epoch=5, processed=start + int(3.05 * SAMPLE_RATE))
+        assert h.heard(Final)[0].end_ms > 3000  # said while it moved
+        assert SAID.endswith(h.text())
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [({"model": "whisper-9"}, "unknown_model"), ({"language": "tlh"}, "unknown_language")],
+)
+async def test_what_it_cannot_serve_is_refused_by_name(options: dict[str, str], code: str) -> None:
+    async with house() as h:
+        h.say(opening(**options), *silence(1), end())
+        assert await h.over() == Refused(stream="s", epoch=1, code=code)
+        assert h.sent["gateway"] == h.heard(Refused)
+
+
+async def test_a_full_worker_refuses_and_takes_the_next_once_one_has_left() -> None:
+    async with house(max_streams=1) as h:
+        h.say(opening("a"), opening("b"))
+        assert await h.over("b") == Refused(stream="b", epoch=1, code="no_capacity")
+        h.say(Abort(stream="a", epoch=1), opening("c"), *silence(1, "c"), end("c"))
+        assert isinstance(await h.over("c"), Ended)
+        assert not h.heard(Ended, "a")
+        assert not h.heard(Failed, "a")
+
+
+async def test_a_gap_fails_the_stream_by_name_and_no_other() -> None:
+    async with house() as h:
+        h.say(opening("a"), opening("b"))
+        h.say(*silence(1, "a"), *silence(1, "a", start=20_000), *silence(1, "b"), end("b"))
+        failed = await h.over("a")
+        assert isinstance(failed, Failed)
+        assert failed.code == "audio_gap"
+        assert isinstance(await h.over("b"), Ended)
+
+
+async def test_items_of_an_older_epoch_and_of_other_gateways_are_dropped() -> None:
+    async with house() as h:
+        h.say(opening(epoch=1), *silence(1))
+        h.say(opening(epoch=2), gateway="other")
+        # The first gateway is late, and a third one has no business here.
+        h.say(*silence(1, start=16_000), end(), opening(epoch=1))
+        h.say(Abort(stream="s", epoch=2), end(epoch=2), gateway="mallory")
+        h.say(*silence(1.05, epoch=2), end(epoch=2), gateway="other")
+        assert await h.over(gateway="other") == Ended(stream="s", epoch=2, processed=16_800)
+        assert not h.heard(Ended)
+        assert "mallory" not in h.sent
+        assert h.worker.active == 0
+
+
+async def test_a_lost_gateway_s_streams_are_freed_and_get_nothing_more() -> None:
+    async with house() as h:
+        h.say(opening("a"), opening("b"))
+        h.say(opening("c"), gateway="other")
+        before = len(h.sent["gateway"])
+        assert h.worker.holds_streams_of("gateway")
+        h.worker.gateway_lost("gateway")
+        assert not h.worker.holds_streams_of("gateway")
+        h.say(*silence(1, "a"), end("a"))
+        h.say(*silence(1, "c"), end("c"), gateway="other")
+        assert isinstance(await h.over("c", "other"), Ended)
+        assert len(h.sent["gateway"]) == before
+
+
+async def test_a_failing_step_fails_its_streams_and_not_the_process() -> None:
+    engine = ScriptedEngine(trouble=Trouble(fail_at_steps={1}))
+    async with house(engine) as h:
+        h.say(opening("a"), *silence(1, "a"))
+        failed = await h.over("a")
+        assert isinstance(failed, Failed)
+        assert failed.code == "engine_failed"
+        assert h.worker.active == 0
+        h.say(opening("b"), *silence(1, "b"), end("b"))
+        assert isinstance(await h.over("b"), Ended)
+        assert h.worker.state is WorkerState.READY
+
+
+async def test_one_stream_may_fail_while_the_others_go_on() -> None:
+    engine = ScriptedEngine(trouble=Trouble(fail_slots={1}))
+    async with house(engine) as h:
+        for stream in ("a", "b", "c"):
+            h.say(opening(stream), *silence(6.05, stream), end(stream))
+        kinds = [type(await h.over(stream)) for stream in ("a", "b", "c")]
+        assert kinds == [Ended, Failed, Ended]
+        assert h.text("a") == h.text("c") == SAID
+
+
+async def test_out_of_memory_costs_a_smaller_batch_and_no_stream() -> None:
+    engine = ScriptedEngine(trouble=Trouble(memory_rows=3))
+    async with house(engine) as h:
+        streams = [f"s{number}" for number in range(16)]
+        h.say(*(opening(stream) for stream in streams))
+        for stream in streams:
+            h.say(*silence(6.05, stream), end(stream))
+        for stream in streams:
+            assert isinstance(await h.over(stream), Ended)
+            assert h.text(stream) == SAID
+        assert h.worker.limit.size < 16
+        assert b"worker_out_of_memory_total 0.0" not in h.telemetry.page()
+
+
+async def test_repeated_failures_make_it_unhealthy_until_it_works_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("inference_worker.loop.PROBE_EVERY_S", 0.02)
+    engine = ScriptedEngine(trouble=Trouble(fail_always=True))
+    engine.warm_up = lambda: None  # type: ignore[method-assign]
+    async with house(engine) as h:
+        del engine.warm_up
+        for number in range(3):
+            h.say(opening(f"s{number}"), *silence(1, f"s{number}"))
+            await h.over(f"s{number}")
+        await h.until(lambda: h.worker.state is WorkerState.UNHEALTHY)
+        h.say(opening("x"))
+        assert await h.over("x") == Refused(stream="x", epoch=1, code="unhealthy")
+        engine.trouble.fail_always = False
+        await h.until(lambda: h.worker.state is WorkerState.READY)
+        h.say(opening("y"), *silence(1, "y"), end("y"))
+        assert isinstance(await h.over("y"), Ended)
+
+
+async def test_a_step_that_hangs_shows() -> None:
+    gate = threading.Event()
+
+    class Hanging(ScriptedEngine):
+        def step(self, rows):  # type: ignore[no-untyped-def]
+            gate.wait(10)
+            return super().step(rows)
+
+    async with house(Hanging(), hangs_after_s=0.05) as h:
+        h.say(opening("a"), *silence(1, "a"), end("a"))
+        await h.until(lambda: h.worker.state is WorkerState.UNHEALTHY)
+        h.say(opening("b"))
+        assert await h.over("b") == Refused(stream="b", epoch=1, code="unhealthy")
+        gate.set()
+        assert isinstance(await h.over("a"), Ended)
+        await h.until(lambda: h.worker.state is WorkerState.READY)
+
+
+async def test_a_result_for_a_slot_that_was_given_on_reaches_nobody() -> None:
+    stepping, gate = threading.Event(), threading.Event()
+
+    class Gated(ScriptedEngine):
+        def step(self, rows):  # type: ignore[no-untyped-def]
+            stepping.set()
+            gate.wait(10)
+            return super().step(rows)
+
+    async with house(Gated(spoken(["Secret words of Alice."])), max_streams=1) as h:
+        h.say(opening("alice", interim_results=True), *silence(2, "alice"))
+        await h.until(stepping.is_set)
+        h.say(Abort(stream="alice", epoch=1), opening("mallory", tenant="rival", interim_results=True))
+        gate.set()
+        h.say(*silence(0.2, "mallory"), end("mallory"))
+        assert isinstance(await h.over("mallory"), Ended)
+        assert h.text("mallory") == ""
+        assert not h.heard(Partial, "mallory")
+
+
+async def test_draining_refuses_the_new_and_finishes_the_old() -> None:
+    async with house() as h:
+        h.say(opening("old"), *silence(3, "old"))
+        await h.until(lambda: h.heard(Opened, "old"))
+        h.worker.drain()
+        assert h.worker.state is WorkerState.DRAINING
+        h.say(opening("new"))
+        assert await h.over("new") == Refused(stream="new", epoch=1, code="draining")
+        h.say(*silence(3.05, "old", start=48_000), end("old"))
+        assert isinstance(await h.over("old"), Ended)
+        assert h.text("old") == SAID
+        await h.until(lambda: h.worker.state is WorkerState.STOPPED)
+
+
+async def test_giving_up_fails_what_is_left_by_name() -> None:
+    async with house() as h:
+        h.say(opening(), *silence(1.05))
+        await h.until(lambda: h.heard(Progress))
+        h.worker.drain()
+        h.worker.give_up()
+        failed = await h.over()
+        assert isinstance(failed, Failed)
+        assert failed.code == "worker_stopping"
+        assert failed.processed == h.heard(Progress)[-1].processed
+        await h.until(lambda: h.worker.state is WorkerState.STOPPED)
+
+
+async def test_a_thousand_openings_and_closings_leave_every_slot_free() -> None:
+    async with house(max_streams=8) as h:
+        for number in range(1000):
+            stream = f"s{number}"
+            h.say(
+                opening(stream),
+                *silence(0.1, stream),
+                end(stream) if number % 2 else Abort(stream=stream, epoch=1),
+            )
+            if number % 2:
+                assert isinstance(await h.over(stream), Ended)
+        await h.until(lambda: h.worker.active == 0)
+        h.say(*(opening(f"t{number}") for number in range(8)))
+        await h.until(lambda: all(h.heard(Opened, f"t{number}") for number in range(8)))
+        assert not h.heard(Refused, "t7")

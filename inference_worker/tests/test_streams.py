@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_worker.engines.base import Row
+from inference_worker.slots import Lease
+from inference_worker.streams import MAX_FLUSHES, WINDOW_SAMPLES, Stream, StreamError
+from wire.messages import StreamOptions
+
+CHUNK = 100
+
+
+def make(start: int = 0) -> Stream:
+    return Stream(
+        id="s", epoch=1, gateway="g", tenant="acme", options=StreamOptions(), start=start, lease=Lease(3, 1)
+    )
+
+
+def pcm(samples: int, value: int = 0) -> bytes:
+    return np.full(samples, value, "<i2").tobytes()
+
+
+def rows(stream: Stream) -> list[Row]:
+    """All rows that are ready, each flush answered at once."""
+    taken = []
+    while stream.ready(CHUNK):
+        taken.append(stream.take(CHUNK))
+        stream.tokens = ()
+    return taken
+
+
+def test_a_row_is_ready_when_its_chunk_is_complete() -> None:
+    stream = make()
+    stream.audio(0, pcm(99), 1.0)
+    assert not stream.ready(CHUNK)
+    stream.audio(99, pcm(2), 2.0)
+    assert stream.ready(CHUNK)
+    assert stream.since(CHUNK) == 2.0
+    row = stream.take(CHUNK)
+    assert (row.slot, len(row.samples), row.flush, row.last) == (3, 100, False, False)
+    assert not stream.ready(CHUNK)
+
+
+def test_samples_are_floats_between_minus_one_and_one() -> None:
+    stream = make()
+    stream.audio(0, np.array([-32768, 0, 16384, 32767], "<i2").tobytes(), 0.0)
+    stream.end(0.0)
+    assert stream.take(CHUNK).samples.tolist() == pytest.approx([-1.0, 0.0, 0.5, 32767 / 32768])
+
+
+def test_since_is_the_arrival_of_the_chunk_s_last_sample() -> None:
+    stream = make()
+    stream.audio(0, pcm(150), 1.0)
+    stream.audio(150, pcm(150), 2.0)
+    waits = []
+    while stream.ready(CHUNK):
+        waits.append(stream.since(CHUNK))
+        stream.take(CHUNK)
+    assert waits == [1.0, 2.0, 2.0]
+    stream.flush(1, 7.0)
+    assert stream.since(CHUNK) == 7.0
+
+
+def test_a_flush_takes_what_is_there_and_holds_the_stream_until_answered() -> None:
+    stream = make()
+    stream.audio(0, pcm(130), 0.0)
+    stream.flush(7, 0.0)
+    stream.audio(130, pcm(300), 0.0)
+    assert len(stream.take(CHUNK).samples) == 100
+    row = stream.take(CHUNK)
+    assert (len(row.samples), row.flush) == (30, True)
+    assert stream.tokens == (7,)
+    assert not stream.ready(CHUNK)
+    stream.tokens = ()
+    assert stream.ready(CHUNK)
+
+
+def test_flushes_at_one_place_are_one_row() -> None:
+    stream = make()
+    stream.flush(1, 0.0)
+    stream.flush(2, 0.0)
+    stream.end(0.0)
+    row = stream.take(CHUNK)
+    assert (len(row.samples), row.flush, row.last, stream.tokens) == (0, True, True, (1, 2))
+
+
+def test_after_the_last_row_there_is_none() -> None:
+    stream = make()
+    stream.audio(0, pcm(250), 0.0)
+    stream.end(0.0)
+    assert [(len(row.samples), row.last) for row in rows(stream)] == [(100, False), (100, False), (50, True)]
+    assert not stream.ready(CHUNK)
+
+
+def test_a_stream_without_audio_still_ends() -> None:
+    stream = make(start=500)
+    stream.end(0.0)
+    assert [(len(row.samples), row.last) for row in rows(stream)] == [(0, True)]
+
+
+@pytest.mark.parametrize("position", [0, 99, 101])
+def test_audio_of_another_position_is_a_gap(position: int) -> None:
+    stream = make()
+    stream.audio(0, pcm(100), 0.0)
+    with pytest.raises(StreamError) as caught:
+        stream.audio(position, pcm(10), 0.0)
+    assert caught.value.code == "audio_gap"
+
+
+def test_half_a_sample_and_audio_after_the_end_are_gaps() -> None:
+    for spoil in (lambda s: s.audio(0, b"abc", 0.0), lambda s: (s.end(0.0), s.audio(0, pcm(1), 0.0))):
+        with pytest.raises(StreamError, match="audio_gap"):
+            spoil(make())
+
+
+def test_more_than_the_window_is_an_overrun_and_progress_makes_room() -> None:
+    stream = make()
+    stream.audio(0, pcm(WINDOW_SAMPLES), 0.0)
+    stream.processed = 10
+    stream.audio(WINDOW_SAMPLES, pcm(10), 0.0)
+    with pytest.raises(StreamError) as caught:
+        stream.audio(WINDOW_SAMPLES + 10, pcm(1), 0.0)
+    assert caught.value.code == "audio_overrun"
+
+
+def test_flushes_are_bounded() -> None:
+    stream = make()
+    for token in range(MAX_FLUSHES):
+        stream.flush(token, 0.0)
+    with pytest.raises(StreamError, match="flush_overrun"):
+        stream.flush(MAX_FLUSHES, 0.0)
+
+
+@given(
+    st.lists(st.one_of(st.integers(0, 350), st.just("flush")), max_size=30),
+    st.integers(0, 10_000),
+)
+def test_every_sample_and_flush_comes_out_once_and_in_order(parts: list[int | str], start: int) -> None:
+    stream = make(start)
+    sent: list[int] = []
+    marks: list[int] = []
+    for number, part in enumerate(parts):
+        if isinstance(part, str):
+            stream.flush(number, float(number))
+            marks.append(len(sent))
+        else:
+            values = [(len(sent) + offset) % 30_000 for offset in range(part)]
+            stream.audio(start + len(sent), np.array(values, "<i2").tobytes(), float(number))
+            sent += values
+    stream.end(99.0)
+    taken = rows(stream)
+    samples = np.concatenate([row.samples for row in taken])
+    assert np.round(samples * 32768).astype(int).tolist() == sent
+    assert all(len(row.samples) <= CHUNK for row in taken)
+    assert [row.last for row in taken] == [False] * (len(taken) - 1) + [True]
+    ends = np.cumsum([len(row.samples) for row in taken])
+    assert sorted(set(marks)) == sorted({int(end) for end, row in zip(ends, taken, strict=True) if row.flush})
+    assert stream.taken == stream.received == start + len(sent)

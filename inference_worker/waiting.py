@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 
+from wire.tasks import stop_if_cancelled
+
 
 async def wait_at_most(event: asyncio.Event, seconds: float | None) -> bool:
     """True if the event was set in time."""
+    stop_if_cancelled()
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -32,6 +32,7 @@ from wire.messages import (
     WorkerState,
 )
 from wire.sequence import Peer, PeerBroken
+from wire.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +95,7 @@ class Link:
         self._tasks = [asyncio.create_task(loop(), name=f"link {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         if self._mailbox is not None:
             await self._mailbox.close()
 

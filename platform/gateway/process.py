@@ -28,6 +28,7 @@ from tenants import selectors
 from tenants.access import KeyGrant
 from tenants.services.keys import touch_keys
 from wire.mailbox import Layer
+from wire.tasks import end
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,9 +67,7 @@ class Process:
         self.streams.fail_all(GatewayDraining())
         await self.streams.all_gone(within_s)
         await self.usage.stop(within_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self.link.stop()
 
     def admit(self) -> None:

@@ -23,7 +23,7 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 def stop_if_cancelled() -> None:
-    """For a loop inside a task group, which cancels its tasks only once: heed a cancellation that got lost."""
+    """For a loop in a task group, which cancels only once: heed a cancellation that got lost."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

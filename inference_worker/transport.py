@@ -133,12 +133,12 @@ class Transport:
 
     async def _receiving(self, receiver: Receiver) -> None:
         while True:
-            message = await self._layer.receive(self.address)
             try:
-                envelope = codec.decode(message)
-            except codec.WireError as error:
+                envelope = codec.decode(await self._layer.receive(self.address))
+            except Exception as error:  # what is no message at all raises whatever the layer's decoder raises
                 self._telemetry.dropped.labels("malformed").inc()
-                log.warning("message dropped", error=str(error))
+                log.warning("message dropped", error=type(error).__name__)
+                await asyncio.sleep(TICK_S)
                 continue
             if isinstance(envelope, Envelope):
                 self._telemetry.received.inc()
@@ -220,9 +220,14 @@ class Transport:
             self._telemetry.send_errors.inc()
             if self.connected():
                 log.warning("Redis does not take messages", error=type(error).__name__)
-            return False
-        self._taken_by_redis = self._clock()
-        return True
+            taken = False
+        else:
+            self._taken_by_redis = self._clock()
+            taken = True
+        # Redis' client may lose a cancellation that comes while it sends, and a loop would go on for ever.
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return taken
 
     # ---- heartbeats and silence
 

@@ -125,6 +125,13 @@ GATEWAY_PORT = Variable("GATEWAY_PORT", integer(1, 65535), "8000", "Port the gat
 GATEWAY_MAX_STREAMS = Variable(
     "GATEWAY_MAX_STREAMS", integer(1, 100_000), "2000", "Streams one gateway process holds at most.", "2000"
 )
+WORKER_SILENT_SECONDS = Variable(
+    "WORKER_SILENT_SECONDS",
+    number(0.5, 60),
+    "2",
+    "A worker whose heartbeats stay away this long is lost, and its streams end with worker_lost.",
+    "2",
+)
 KEY_CACHE_SECONDS = Variable(
     "KEY_CACHE_SECONDS", number(0, 60), "5", "How long a checked API key is remembered.", "5"
 )

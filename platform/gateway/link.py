@@ -15,7 +15,7 @@ from typing import Protocol
 
 from gateway import telemetry
 from gateway.errors import NoCapacity, NoWorker, Unavailable, UnknownModel
-from gateway.workers import Pool, speaks
+from gateway.workers import SILENT_AFTER_S, Pool, speaks
 from wire import addresses
 from wire.codec import WireError, encode_envelope
 from wire.mailbox import Layer, Mailbox
@@ -75,8 +75,15 @@ class _Worker:
 
 
 class Link:
-    def __init__(self, layer: Layer, region: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.pool = Pool()
+    def __init__(
+        self,
+        layer: Layer,
+        region: str,
+        *,
+        silent_after_s: float = SILENT_AFTER_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pool = Pool(silent_after_s=silent_after_s)
         self.heard_at: float | None = None
         self._layer = layer
         self._region = region

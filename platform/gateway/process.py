@@ -123,7 +123,7 @@ def current() -> Process:
     layer = cast(Layer, get_channel_layer())
     return Process(
         region=settings.REGION,
-        link=Link(layer, settings.REGION),
+        link=Link(layer, settings.REGION, silent_after_s=env.WORKER_SILENT_SECONDS.read()),
         streams=Streams(),
         authenticator=Authenticator(
             KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),

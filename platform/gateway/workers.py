@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from wire.messages import Heartbeat, WorkerState
 
-# Four missed heartbeats; a live worker never misses so many, and a client is told within a second.
-SILENT_AFTER_S = 1.0
+# Eight missed heartbeats.
+SILENT_AFTER_S = 2.0
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Pool:
     """The workers of one region, by address."""
 
     random: random.Random = field(default_factory=random.Random)
+    silent_after_s: float = SILENT_AFTER_S
     _known: dict[str, Known] = field(default_factory=dict)
 
     def hear(self, heartbeat: Heartbeat, now: float) -> None:
@@ -42,7 +43,7 @@ class Pool:
 
     def silent(self, now: float) -> list[str]:
         """Addresses not heard from for too long, which are forgotten by this call."""
-        gone = [a for a, known in self._known.items() if now - known.heard_at > SILENT_AFTER_S]
+        gone = [a for a, known in self._known.items() if now - known.heard_at > self.silent_after_s]
         for address in gone:
             del self._known[address]
         return gone

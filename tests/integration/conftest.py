@@ -23,6 +23,7 @@ def scripted_stack() -> Iterator[Stack]:
         "STREAM_WINDOW_SECONDS": str(WINDOW_S),
         "AUTH_FAILURES_PER_MINUTE": str(FAILURES_PER_MINUTE),
         "TRUSTED_PROXY": "true",
+        "WORKER_SILENT_SECONDS": "1",
     }
     with running_stack(settings) as running:
         yield running

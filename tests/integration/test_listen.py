@@ -248,7 +248,7 @@ async def test_a_client_faster_than_the_worker_is_slowed_by_tcp(scripted_stack: 
     minute = SECOND * 60
     worker = scripted_stack.pids["worker"]
     memory = _memory(scripted_stack.pids["gateway"])
-    async with listening(scripted_stack, acme.key, "") as socket:
+    async with listening(scripted_stack, acme.key, "", close_timeout=1) as socket:
         os.kill(worker, signal.SIGSTOP)
         try:
             sent = 0

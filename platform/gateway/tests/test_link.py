@@ -200,10 +200,8 @@ async def test_a_client_that_leaves_while_it_waits_frees_the_slot(pair: Pair) ->
     assert pair.link.active == 0
 
 
-async def test_a_worker_that_falls_silent_is_lost_and_its_streams_are_told_once(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.workers.SILENT_AFTER_S", 0.2)
+async def test_a_worker_that_falls_silent_is_lost_and_its_streams_are_told_once(pair: Pair) -> None:
+    pair.link.pool.silent_after_s = 0.2
     await pair.ready()
     ear = Ear()
     await pair.open(ear)
@@ -222,9 +220,7 @@ async def test_a_worker_that_stops_is_lost_at_once(pair: Pair) -> None:
     assert ear.lost == 1
 
 
-async def test_a_worker_that_beats_but_does_not_acknowledge_is_lost(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_beats_but_does_not_acknowledge_is_lost(pair: Pair) -> None:
     await pair.ready()
     ear = Ear()
     placement = await pair.open(ear)
@@ -232,7 +228,7 @@ async def test_a_worker_that_beats_but_does_not_acknowledge_is_lost(
     peer.broken_after_s, peer.resend_after_s = 0.3, 0.05
     pair.worker.deaf = True
     pair.link.send(placement.address, [Abort(stream="s", epoch=1)])
-    monkeypatch.setattr("gateway.workers.SILENT_AFTER_S", 60)
+    pair.link.pool.silent_after_s = 60
     await ear.something()
     assert ear.lost == 1
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config import env
-from ops.local import checks, dotenv, running, stack
+from ops.local import checks, dotenv, elsewhere, postgres, running, stack
 from ops.local.console import Console
 from ops.local.errors import AlreadyRunning, LocalError
 from ops.local.running import Paths
@@ -148,9 +148,7 @@ def clean(paths: Paths, console: Console) -> int:
     stop(paths, console)
     if not paths.var.exists():
         return 0
-    database = paths.var / "postgres"
-    if database.is_symlink():  # see postgres.py: data that its user could not have reached here
-        shutil.rmtree(database.resolve(), ignore_errors=True)
+    elsewhere.remove(paths.var / "postgres", postgres.installed())
     try:
         shutil.rmtree(paths.var)
     except OSError as error:

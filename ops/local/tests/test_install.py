@@ -82,7 +82,7 @@ def test_progress_is_counted():
             return True
 
     out = Terminal()
-    lines = "Collecting a==1 (from -r x)\\nProcessing b.whl (from -r x)\\nInstalling collected packages: a, b"
+    lines = "Collecting a==1\\n  Downloading a\\nProcessing b.whl\\nInstalling collected packages: a, b"
     install._pip(Console(out), "fetching about 2 packages", [sys.executable, "-c", f"print('{lines}')"])
     assert "fetching about 2 packages: 2" in out.getvalue()
     assert "unpacking 2 packages" in out.getvalue()

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops.local import postgres
+from ops.local import elsewhere, postgres
 from ops.local.errors import DataUnusable, Missing, PortTaken
 from ops.local.ports import free_port
 from ops.local.running import born
@@ -153,9 +153,13 @@ def test_a_number_in_postmaster_pid_that_is_somebody_elses_now_does_no_harm(fold
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user")
 def test_root_in_a_folder_that_nobody_else_may_enter(folder, monkeypatch):
-    monkeypatch.setattr(postgres, "ELSEWHERE", folder / "elsewhere")
+    monkeypatch.setattr(elsewhere, "PLACE", folder / "elsewhere")
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
+    wheel = postgres.installed().parent
+    for name in (wheel.name, f"{wheel.name}.libs"):
+        shutil.copytree(wheel.with_name(name), closed / name)
+    monkeypatch.setattr(postgres, "installed", lambda: closed / wheel.name / "pginstall")
     server = postgres.start(closed / "postgres", free_port(), durable=False)
     with psycopg.connect(server.url) as connection:
         connection.execute("create table kept ()")
@@ -165,12 +169,15 @@ def test_root_in_a_folder_that_nobody_else_may_enter(folder, monkeypatch):
     with psycopg.connect(server.url) as connection:
         connection.execute("select from kept")
     server.stop()
+    assert str(folder / "elsewhere") in server.service.detail
+    elsewhere.remove(closed / "postgres", postgres.installed())
+    assert not (folder / "elsewhere").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user")
 def test_root_with_no_other_place_is_told_which_folder_is_closed(folder, monkeypatch):
     (folder / "a file").touch()
-    monkeypatch.setattr(postgres, "ELSEWHERE", folder / "a file" / "x")
+    monkeypatch.setattr(elsewhere, "PLACE", folder / "a file" / "x")
     (folder / "closed").mkdir(mode=0o700)
     with pytest.raises(DataUnusable, match=rf"nobody may not enter {folder}/closed.*chmod o\+x"):
         postgres.start(folder / "closed" / "postgres", free_port())

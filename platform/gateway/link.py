@@ -15,7 +15,7 @@ from typing import Protocol
 
 from gateway import telemetry
 from gateway.errors import NoCapacity, NoWorker, Unavailable, UnknownModel
-from gateway.workers import SILENT_AFTER_S, Pool, speaks
+from gateway.workers import SILENT_AFTER_S, Pool, serves
 from wire import addresses
 from wire.codec import WireError, encode_envelope
 from wire.mailbox import Layer, Mailbox
@@ -123,7 +123,7 @@ class Link:
         tried: frozenset[str] = frozenset()
         refused: Refused | None = None
         for _ in range(OPEN_ATTEMPTS):
-            heartbeat = self.pool.choose(options.language, tried)
+            heartbeat = self.pool.choose(options, tried)
             if heartbeat is None:
                 break
             tried |= {heartbeat.address}
@@ -136,7 +136,7 @@ class Link:
             if isinstance(answer, Opened):
                 return Placement(stream, epoch, heartbeat.address, answer)
             refused, epoch = answer, epoch + 1
-        raise self._refusal(options.language, refused)
+        raise self._refusal(options, refused)
 
     def send(self, address: str, items: Iterable[ToWorker]) -> None:
         worker = self._workers.get(address)
@@ -174,15 +174,13 @@ class Link:
                 self.send(address, [Abort(stream=item.stream, epoch=item.epoch)])
                 self.release(address, item.stream)
 
-    def _refusal(self, language: str, refused: Refused | None) -> Unavailable | UnknownModel:
-        if refused is not None and refused.code in ("unknown_model", "unknown_language"):
-            return UnknownModel()
+    def _refusal(self, options: StreamOptions, refused: Refused | None) -> Unavailable | UnknownModel:
         ready = self.pool.ready()
-        if ready and not any(speaks(heartbeat, language) for heartbeat in ready):
-            spoken = sorted({name for heartbeat in ready for name in heartbeat.languages})
-            return UnknownModel(f"language={language!r}: allowed is {', '.join(spoken)}.")
         if not ready:
             return NoWorker()
+        if not any(serves(heartbeat, options) for heartbeat in ready):
+            known = sorted({f"{heartbeat.model} ({', '.join(heartbeat.languages)})" for heartbeat in ready})
+            return UnknownModel(f"Here are: {', '.join(known)}.")
         return NoCapacity(retry_after_s=refused.retry_after_s if refused is not None else None)
 
     # ---- workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -15,6 +16,10 @@ ENCODINGS = ("linear16",)
 SAMPLE_RATES = (8_000, 48_000)
 MAX_ENDPOINTING_MS = 10_000
 MAX_TAGS, MAX_TAG_LENGTH = 16, 128
+# What clients of other services ask for because they must ask for something: our default serves them.
+ELSEWHERE = re.compile(
+    r"(?:default|general|phonecall|meeting|(?:nova|enhanced|base|flux|whisper|general|gpt-4o)(?:-.*)?)\Z"
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class ListenParameters:
 
     def options(self) -> StreamOptions:
         return StreamOptions(
-            model=self.model,
-            language=self.language,
+            model="" if ELSEWHERE.match(self.model) else self.model,
+            language="" if self.language == "multi" else self.language,
             interim_results=self.interim_results,
             endpointing_ms=self.endpointing_ms,
         )

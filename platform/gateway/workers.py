@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from wire.messages import Heartbeat, WorkerState
+from wire.messages import Heartbeat, StreamOptions, WorkerState
 
 # Eight missed heartbeats.
 SILENT_AFTER_S = 2.0
@@ -51,7 +51,7 @@ class Pool:
     def forget(self, address: str) -> None:
         self._known.pop(address, None)
 
-    def choose(self, language: str, without: frozenset[str] = frozenset()) -> Heartbeat | None:
+    def choose(self, options: StreamOptions, without: frozenset[str] = frozenset()) -> Heartbeat | None:
         """The less loaded of two picked by chance, so that gateways do not all rush to the same worker."""
         fit = [
             known
@@ -59,7 +59,7 @@ class Pool:
             if address not in without
             and known.heartbeat.state is WorkerState.READY
             and known.room > 0
-            and speaks(known.heartbeat, language)
+            and serves(known.heartbeat, options)
         ]
         if not fit:
             return None
@@ -74,9 +74,13 @@ class Pool:
         return [known.heartbeat for known in self._known.values()]
 
 
+def serves(heartbeat: Heartbeat, options: StreamOptions) -> bool:
+    return options.model in ("", heartbeat.model) and speaks(heartbeat, options.language)
+
+
 def speaks(heartbeat: Heartbeat, language: str) -> bool:
-    """`en-GB` is served by a worker of `en`; `multi` by any."""
+    """`en-GB` is served by a worker of `en`; no language in particular by any."""
     wanted = language.lower()
-    return wanted == "multi" or any(
+    return not wanted or any(
         wanted == spoken or wanted.split("-")[0] == spoken for spoken in heartbeat.languages
     )

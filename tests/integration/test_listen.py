@@ -46,6 +46,7 @@ async def test_refusals_have_a_status_a_code_and_a_sentence(scripted_stack: Stac
         ("/v1/listen", token(no_listen), 403, "scope_missing"),
         ("/v1/listen?sample_rate=1", token(acme.key), 400, "bad_parameter"),
         ("/v1/listen?language=tlh", token(acme.key), 400, "unknown_model"),
+        ("/v1/listen?model=imaginary", token(acme.key), 400, "unknown_model"),
         ("/v2/listen", token(acme.key), 404, "not_found"),
     ]
     for path, options, status, code in cases:
@@ -114,7 +115,7 @@ async def _hold(stack: Stack, key: str) -> Any:
 
 
 async def test_a_stream_from_open_to_metadata(scripted_stack: Stack, acme: Tenant, rival: Tenant) -> None:
-    async with listening(scripted_stack, acme.key, "interim_results=true&tag=demo") as socket:
+    async with listening(scripted_stack, acme.key, "interim_results=true&tag=demo&model=nova-3") as socket:
         for _ in range(6):
             await socket.send(SECOND)
         await say(socket, "CloseStream")

@@ -73,3 +73,19 @@ def test_the_last_of_a_repeated_parameter_counts() -> None:
 def test_any_bytes_are_parameters_or_refused_by_name(query: bytes) -> None:
     with suppress(BadParameter):
         parse(query)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "default", "nova-3", "nova-2-phonecall", "whisper-large", "flux-general-en", "base"]
+)
+def test_models_of_other_services_mean_our_default(name: str) -> None:
+    assert ListenParameters(model=name).options().model == ""
+
+
+def test_any_language_is_no_language_in_particular() -> None:
+    assert ListenParameters(language="multi").options().language == ""
+
+
+@pytest.mark.parametrize("name", ["moonshine-tiny-en", "stenogate-large", "novax"])
+def test_other_names_are_meant_as_they_are(name: str) -> None:
+    assert ListenParameters(model=name).options().model == name

@@ -4,7 +4,9 @@ import random
 from collections import Counter
 
 from gateway.workers import SILENT_AFTER_S, Pool, speaks
-from wire.messages import Heartbeat, WorkerState
+from wire.messages import Heartbeat, StreamOptions, WorkerState
+
+EN = StreamOptions(language="en")
 
 
 def heartbeat(
@@ -36,7 +38,7 @@ def pool(*heartbeats: Heartbeat) -> Pool:
 
 
 def test_an_empty_pool_has_nobody() -> None:
-    assert pool().choose("en") is None
+    assert pool().choose(EN) is None
 
 
 def test_only_ready_workers_with_room_that_speak_the_language_are_chosen() -> None:
@@ -47,27 +49,27 @@ def test_only_ready_workers_with_room_that_speak_the_language_are_chosen() -> No
         heartbeat("french", language="fr"),
         heartbeat("good"),
     )
-    assert {p.choose("en").worker for _ in range(10)} == {"good"}  # type: ignore[union-attr]
+    assert {p.choose(EN).worker for _ in range(10)} == {"good"}  # type: ignore[union-attr]
 
 
 def test_reservations_count_until_the_next_heartbeat_so_two_streams_do_not_share_the_last_slot() -> None:
     p = pool(heartbeat("a", active=9))
-    assert p.choose("en") is not None
-    assert p.choose("en") is None
+    assert p.choose(EN) is not None
+    assert p.choose(EN) is None
     p.hear(heartbeat("a", active=9), now=0.2)
-    assert p.choose("en") is not None
+    assert p.choose(EN) is not None
 
 
 def test_the_less_loaded_of_two_gets_more() -> None:
     p = pool(heartbeat("busy", active=600, capacity=1000), heartbeat("idle", capacity=1000))
-    chosen = Counter(p.choose("en").worker for _ in range(300))  # type: ignore[union-attr]
+    chosen = Counter(p.choose(EN).worker for _ in range(300))  # type: ignore[union-attr]
     assert chosen == {"idle": 300}
 
 
 def test_one_that_refused_is_not_asked_again() -> None:
     p = pool(heartbeat("a"), heartbeat("b"))
-    assert p.choose("en", frozenset({"a"})).worker == "b"  # type: ignore[union-attr]
-    assert p.choose("en", frozenset({"a", "b"})) is None
+    assert p.choose(EN, frozenset({"a"})).worker == "b"  # type: ignore[union-attr]
+    assert p.choose(EN, frozenset({"a", "b"})) is None
 
 
 def test_a_silent_worker_is_forgotten_once() -> None:
@@ -86,7 +88,14 @@ def test_a_stopped_worker_is_gone() -> None:
 
 def test_languages() -> None:
     assert speaks(heartbeat("a"), "en-GB")
-    assert speaks(heartbeat("a"), "multi")
+    assert speaks(heartbeat("a"), "")
     assert speaks(heartbeat("a"), "EN")
     assert not speaks(heartbeat("a"), "french")
     assert not speaks(heartbeat("a"), "eng")
+
+
+def test_a_named_model_is_served_by_no_other() -> None:
+    p = pool(heartbeat("a"))
+    assert p.choose(StreamOptions(model="m")) is not None
+    assert p.choose(StreamOptions(model="")) is not None
+    assert p.choose(StreamOptions(model="another")) is None

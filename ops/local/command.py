@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from config import env
@@ -115,8 +116,8 @@ def _announce(
     if facts["api_key"]:
         console.line(f"  API key   {facts['api_key']}")
     console.line(f"  Logs      {_short(paths.log)}/   (these facts, for scripts: {_short(paths.demo)})")
-    console.line("\nTry it:     .venv/bin/stenogate transcribe FILE.wav")
-    console.line("Stop it:    Ctrl-C, or `make stop`\n")
+    console.line(f"\nTry it, in another terminal:\n  .venv/bin/stenogate transcribe {_recording()}")
+    console.line("\nCtrl-C ends it; so does `make stop`.\n")
 
 
 def _take_down(paths: Paths, console: Console, supervisor: Supervisor) -> None:
@@ -155,6 +156,13 @@ def clean(paths: Paths, console: Console) -> int:
         raise LocalError(f"{error.filename} cannot be removed: {error.strerror}.") from None
     console.line(f"Removed {_short(paths.var)}/: the demo's data, logs and keys.")
     return 0
+
+
+def _recording() -> str:
+    """Speech that came with an engine's wheel, so that the command works as it stands."""
+    spec = find_spec("moonshine_voice")
+    file = Path(spec.origin).parent / "assets" / "beckett.wav" if spec and spec.origin else None
+    return _short(file) if file and file.exists() else "FILE.wav"
 
 
 def _short(path: Path) -> str:

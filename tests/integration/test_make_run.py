@@ -134,7 +134,7 @@ def test_a_day_with_make_run(local: Local, terminal: Terminal) -> None:
         "region",
     }
     assert set(local.pids()) == PARTS | {"supervisor"}
-    until(lambda: "Stop it:" in terminal.text)
+    until(lambda: "Ctrl-C ends it" in terminal.text)
     for fact in ("http_url", "admin_url", "api_key", "admin_user", "admin_password"):
         assert str(facts[fact]) in terminal.text
     assert ".venv/bin/stenogate transcribe" in terminal.text

@@ -167,7 +167,8 @@ def test_a_unit_test_is_named_after_its_module():
             continue
         name = path.stem.removeprefix("test_")
         package = path.parent.parent
-        if not (package / f"{name}.py").exists() and not (package / name).is_dir():
+        modules = (package / f"{name}.py", package / f"__{name}__.py", package / name)
+        if not any(module.exists() for module in modules):
             strangers.append(named(path))
     assert set(strangers) == set(NOT_A_MODULE)
 

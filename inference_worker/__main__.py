@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 
@@ -20,6 +21,7 @@ from inference_worker.loop import Worker
 from inference_worker.places import place
 from inference_worker.telemetry import Telemetry
 from inference_worker.transport import Transport
+from wire import tasks
 from wire.messages import Heartbeat, WorkerState
 
 VARIABLES = [
@@ -48,10 +50,11 @@ log = structlog.get_logger("worker")
 def main() -> int:
     try:
         env.check(among=cast(list[env.Variable[object]], VARIABLES))
-        wait = scheduler.parse_wait(env.BATCH_WAIT_MS.read())
+        few, some, many = env.BATCH_WAIT_MS.read()
+        wait = scheduler.Wait(few / 1000, some / 1000, many / 1000)
         set_up_logging(env.LOG_LEVEL.read())
         engine = engines.create(env.ENGINE.read(), env.MAX_STREAMS.read())
-    except (env.EnvError, EngineStartError, ValueError) as error:
+    except (env.EnvError, EngineStartError) as error:
         print(f"The inference worker cannot start: {error}", file=sys.stderr)
         return 2
     return asyncio.run(work(engine, wait))
@@ -125,17 +128,9 @@ async def _live(
                 code = 1
         await _last_words(transport)
     finally:
-        for task in (working, stopping, lag, carrying):
-            task.cancel()
-        await asyncio.gather(working, stopping, lag, carrying, return_exceptions=True)
+        await tasks.end([working, stopping, lag, carrying])
     if transport.address:
-        last = heartbeat()
-        await transport.close(
-            Heartbeat(
-                **{field: getattr(last, field) for field in last.__struct_fields__ if field != "state"},
-                state=WorkerState.STOPPED,
-            )
-        )
+        await transport.close(msgspec.structs.replace(heartbeat(), state=WorkerState.STOPPED))
     log.info("worker stopped", code=code)
     return code
 

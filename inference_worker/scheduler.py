@@ -60,16 +60,6 @@ class Wait:
 DEFAULT_WAIT = Wait()
 
 
-def parse_wait(milliseconds: Sequence[float]) -> Wait:
-    try:
-        few, some, many = (float(part) / 1000 for part in milliseconds)
-    except ValueError:
-        raise ValueError("BATCH_WAIT_MS takes three numbers of milliseconds. Example: 5,15,40") from None
-    if not all(0 <= seconds <= 1 for seconds in (few, some, many)):
-        raise ValueError("BATCH_WAIT_MS: each of the three is between 0 and 1000. Example: 5,15,40")
-    return Wait(few, some, many)
-
-
 @dataclass
 class BatchLimit:
     """The largest step that the device has shown to have memory for; halved when it had not, then regrown."""

@@ -21,6 +21,7 @@ from inference_worker.waiting import wait_at_most
 from wire import addresses, codec
 from wire.messages import AnyItem, Envelope, Heartbeat, ToGateway
 from wire.sequence import Peer, PeerBroken
+from wire.tasks import stop_if_cancelled
 
 LAYER_PREFIX = "steno"
 TICK_S = 0.005  # results and acknowledgements of this long travel together
@@ -225,8 +226,7 @@ class Transport:
             self._taken_by_redis = self._clock()
             taken = True
         # Redis' client may lose a cancellation that comes while it sends, and a loop would go on for ever.
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            raise asyncio.CancelledError
+        stop_if_cancelled()
         return taken
 
     # ---- heartbeats and silence

@@ -168,10 +168,13 @@ class ScriptedEngine:
         if state.options.interim_results and state.heard < spoken_now and state.told < spoken_now:
             hypotheses.append(self._hypothesis(state.heard, spoken_now, is_final=False))
         state.told = spoken_now
+        confirmed = state.position
+        if not (row.flush or row.last):
+            confirmed = min(confirmed, self._word(state.heard).start_ms * SAMPLES_PER_MS)
         return Output(
             slot=row.slot,
             processed=state.position,
-            confirmed=min(state.position, self._word(state.heard).start_ms * SAMPLES_PER_MS),
+            confirmed=confirmed,
             hypotheses=tuple(hypotheses),
             speech_started_ms=speech_started,
             flushed=row.flush or row.last,

@@ -10,7 +10,6 @@ from inference_worker.scheduler import (
     BatchLimit,
     Candidate,
     Wait,
-    parse_wait,
     pick,
 )
 
@@ -70,19 +69,7 @@ def test_no_tenant_gets_two_more_than_one_that_was_left_out(
     ("active", "seconds"), [(1, 0.005), (9, 0.005), (10, 0.015), (49, 0.015), (50, 0.04), (500, 0.04)]
 )
 def test_the_wait_grows_with_the_streams(active: int, seconds: float) -> None:
-    assert parse_wait(("5", "15", "40")).seconds(active) == seconds
-
-
-def test_the_waits_may_be_chosen() -> None:
-    assert parse_wait(("0", "1.5", "1000")) == Wait(0.0, 0.0015, 1.0)
-
-
-@pytest.mark.parametrize(
-    "wrong", [("5",), ("5", "15", "40", "80"), ("a", "b", "c"), ("-1", "1", "1"), ("1", "1", "2000")]
-)
-def test_a_wrong_wait_says_what_is_right(wrong: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="5,15,40"):
-        parse_wait(wrong)
+    assert Wait().seconds(active) == seconds
 
 
 def test_out_of_memory_halves_what_was_tried() -> None:

@@ -1,0 +1,202 @@
+"""What every engine promises to the loop. A new engine gets a line in `ENGINES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+
+from inference_worker.engines.base import Engine, Row, Samples
+from inference_worker.engines.moonshine import MoonshineEngine
+from inference_worker.engines.moonshine_model import MoonshineModel
+from inference_worker.engines.scripted import ScriptedEngine
+from inference_worker.engines.tests.driving import NOTHING, Heard, chunks, listen, run, settle, step
+from tests import recordings
+from wire.messages import SAMPLE_RATE, StreamOptions
+
+SLOTS = 4
+MS = SAMPLE_RATE // 1000
+
+model = cache(MoonshineModel)
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "moonshine": lambda: MoonshineEngine(SLOTS, model=model()),
+    "scripted": lambda: ScriptedEngine(max_streams=SLOTS),
+}
+
+
+@cache
+def speech() -> Samples:
+    """Six short sentences with pauses."""
+    return recordings.samples("beckett.wav")
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    made = ENGINES[request.param]()
+    yield made
+    made.shut_down()
+
+
+def said(heard: Heard) -> list[tuple[str, int, int]]:
+    return [(word.text, word.start_ms, word.end_ms) for final in heard.finals for word in final.words]
+
+
+def test_it_says_what_it_is(engine: Engine) -> None:
+    info = engine.info
+    assert info.name
+    assert info.model
+    assert info.languages
+    assert SAMPLE_RATE // 50 <= info.chunk_samples <= SAMPLE_RATE
+    assert info.max_batch >= 1
+    assert info.max_streams == SLOTS
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("whole", [0, 1, 7])
+def test_all_audio_is_processed_exactly_whatever_its_length(engine: Engine, whole: int, more: int) -> None:
+    length = max(0, whole * engine.info.chunk_samples + more)
+    heard = listen(engine, speech()[:length])
+    last = heard.outputs[-1]
+    assert (last.processed, last.confirmed, last.flushed) == (length, length, True)
+    assert sum(output.flushed for output in heard.outputs) == 1
+
+
+def test_the_watermarks_never_go_back_nor_past_the_audio(engine: Engine) -> None:
+    heard = listen(engine, speech(), interim_results=True)
+    marks = [(output.processed, output.confirmed) for output in heard.outputs]
+    assert all(confirmed <= processed <= len(speech()) for processed, confirmed in marks)
+    assert [processed for processed, _ in marks] == sorted(processed for processed, _ in marks)
+    assert [confirmed for _, confirmed in marks] == sorted(confirmed for _, confirmed in marks)
+
+
+def test_audio_is_confirmed_only_once_it_is_in_a_final(engine: Engine) -> None:
+    confirmed = 0
+    for output in listen(engine, speech()).outputs:
+        for final in output.hypotheses:
+            assert final.words[0].start_ms * MS >= confirmed - MS
+        confirmed = output.confirmed
+
+
+def test_words_lie_in_their_final_and_times_never_go_back(engine: Engine) -> None:
+    heard = listen(engine, speech(), interim_results=True)
+    assert heard.text
+    before = 0
+    for final in heard.finals:
+        assert before <= final.start_ms <= final.end_ms <= len(speech()) // MS
+        for word in final.words:
+            assert final.start_ms <= word.start_ms <= word.end_ms <= final.end_ms
+            assert word.start_ms >= before
+            assert 0 < word.confidence <= 1
+            assert word.text
+            assert not any(character.isspace() for character in word.text)
+            before = word.end_ms
+
+
+def test_a_stream_that_began_elsewhere_keeps_its_positions(engine: Engine) -> None:
+    here, there = listen(engine, speech()), listen(engine, speech(), start=100 * SAMPLE_RATE)
+    assert there.outputs[-1].processed == 100 * SAMPLE_RATE + len(speech())
+    assert min(output.confirmed for output in there.outputs) >= 100 * SAMPLE_RATE
+    if engine.info.name != "scripted":  # what that says depends on the position
+        assert said(there) == [(text, start + 100_000, end + 100_000) for text, start, end in said(here)]
+
+
+def test_without_interim_results_there_are_finals_alone_and_the_same(engine: Engine) -> None:
+    without, with_ = listen(engine, speech()), listen(engine, speech(), interim_results=True)
+    assert not without.partials
+    assert said(without) == said(with_)
+
+
+def test_a_flush_is_answered_once_with_its_finals_before_it(engine: Engine) -> None:
+    size = engine.info.chunk_samples
+    rows = [row for row in chunks(0, speech(), size) if not row.last]
+    cut = len(rows) // 3
+    marked = [
+        *rows[:cut],
+        Row(0, NOTHING, flush=True),
+        Row(0, NOTHING, flush=True),
+        *rows[cut : 2 * cut],
+        Row(0, rows[2 * cut].samples[: size // 2], flush=True),
+        Row(0, NOTHING, flush=True, last=True),
+    ]
+    engine.open(0, StreamOptions(), 0)
+    heard = run(engine, marked)
+    flushes = [output for output in heard.outputs if output.flushed]
+    positions = [cut * size, cut * size, 2 * cut * size + size // 2, 2 * cut * size + size // 2]
+    assert [output.processed for output in flushes] == positions
+    assert [output.confirmed for output in flushes] == positions
+    # Nothing that was said before a flush comes after it.
+    for flush in flushes:
+        later = heard.outputs[heard.outputs.index(flush) + 1 :]
+        starts = [word.start_ms for output in later for h in output.hypotheses for word in h.words]
+        if engine.info.name != "scripted":  # which has words that end after the flush
+            assert all(start * MS >= flush.processed - MS for start in starts)
+
+
+def test_a_reused_slot_shows_nothing_of_the_stream_before(engine: Engine) -> None:
+    engine.open(0, StreamOptions(interim_results=True), 0)
+    for row in list(chunks(0, speech(), engine.info.chunk_samples))[:20]:
+        engine.step([row])
+    engine.close(0)
+    engine.open(0, StreamOptions(interim_results=True), 0)
+    heard = run(engine, chunks(0, np.zeros(4000, np.float32), engine.info.chunk_samples))
+    assert heard.hypotheses == []
+    assert heard.outputs[-1].processed == 4000
+    assert all(output.speech_started_ms is None for output in heard.outputs)
+    engine.close(0)
+    assert said(listen(engine, speech())) == said(listen(engine, speech(), slot=1))
+
+
+def test_streams_in_one_batch_do_not_change_one_another(engine: Engine) -> None:
+    alone = [listen(engine, audio) for audio in (speech(), speech()[SAMPLE_RATE:], speech()[::-1].copy())]
+    waiting = {
+        slot: list(chunks(slot, audio, engine.info.chunk_samples))
+        for slot, audio in enumerate((speech(), speech()[SAMPLE_RATE:], speech()[::-1].copy()))
+    }
+    for slot in waiting:
+        engine.open(slot, StreamOptions(interim_results=True), 0)
+    heard: dict[int, Heard] = {}
+    while any(waiting.values()):
+        step(engine, [rows.pop(0) for rows in waiting.values() if rows], heard)
+    settle(engine, heard)
+    assert [said(heard[slot]) for slot in waiting] == [said(one) for one in alone]
+
+
+def test_a_step_without_rows_and_another_warm_up_change_nothing(engine: Engine) -> None:
+    assert engine.step([]).outputs == []
+    engine.warm_up()
+    expected = said(listen(engine, speech()))
+    engine.open(0, StreamOptions(), 0)
+    heard: dict[int, Heard] = {}
+    for number, row in enumerate(chunks(0, speech(), engine.info.chunk_samples)):
+        step(engine, [row], heard)
+        step(engine, [], heard)
+        if number == 10:
+            engine.warm_up()
+    settle(engine, heard)
+    assert said(heard[0]) == expected
+
+
+def test_a_slot_may_be_closed_in_any_state(engine: Engine) -> None:
+    engine.close(0)
+    engine.open(0, StreamOptions(), 0)
+    engine.close(0)
+    engine.close(0)
+    engine.open(0, StreamOptions(interim_results=True), 0)
+    for row in chunks(0, speech()[: 2 * SAMPLE_RATE], engine.info.chunk_samples):
+        engine.step([row])
+    engine.close(0)
+    while engine.backlog:
+        assert engine.step([]).outputs == []
+
+
+def test_a_thousand_openings_and_closings_leave_it_as_it_was(engine: Engine) -> None:
+    loud = np.full(engine.info.chunk_samples, 0.1, np.float32)
+    for number in range(1000):
+        slot = number % SLOTS
+        engine.open(slot, StreamOptions(), 0)
+        engine.step([Row(slot, loud)])
+        engine.close(slot)
+    for slot in range(SLOTS):
+        assert said(listen(engine, speech(), slot=slot)) == said(listen(engine, speech()))

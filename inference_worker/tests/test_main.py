@@ -1,0 +1,200 @@
+"""The worker as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import uuid
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from inference_worker.engines.scripted import SENTENCES
+from inference_worker.tests.gateways import FakeGateway, gateway
+from inference_worker.tests.house import end, opening, silence
+from wire.messages import Ended, Failed, Progress, Refused, WorkerState
+
+ROOT = Path(__file__).resolve().parents[2]
+SAID = " ".join(SENTENCES[:2])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def start(**variables: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "inference_worker",
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}",
+            "ENGINE": "scripted",
+            **variables,
+        },
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+@dataclass
+class Running:
+    process: Process
+    port: int
+    region: str
+
+    async def get(self, path: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+
+@asynccontextmanager
+async def worker(url: str, **variables: str) -> AsyncIterator[Running]:
+    port, region = free_port(), f"t{uuid.uuid4().hex[:8]}"
+    process = await start(REDIS_URL=url, REGION=region, WORKER_PORT=str(port), **variables)
+    try:
+        yield Running(process, port, region)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ready(g: FakeGateway) -> None:
+    await g.until(lambda: g.beats[-1].state is WorkerState.READY)
+
+
+async def test_it_serves_and_tells_how_it_is(valkey_server: str) -> None:
+    async with worker(valkey_server, WORKER_NAME="gpu-7") as w, gateway(valkey_server, w.region) as g:
+        await ready(g)
+        assert g.beats[-1].worker == "gpu-7"
+        g.say(opening(), *silence(6.05), end())
+        assert isinstance(await g.over(), Ended)
+        assert g.text() == SAID
+        assert (await w.get("/healthz")).endswith(b"engine: ok\nredis: ok\n")
+        page = await w.get("/metrics")
+        assert b"worker_streams_opened_total 1.0" in page
+        assert b'worker_state{state="ready"} 1.0' in page
+        assert b"quick" not in page
+
+
+async def test_sigterm_finishes_streams_then_says_goodbye(valkey_server: str) -> None:
+    async with worker(valkey_server) as w, gateway(valkey_server, w.region) as g:
+        await ready(g)
+        g.say(opening("old"), *silence(3, "old"))
+        await g.until(lambda: any(isinstance(item, Progress) for item in g.of("old")))
+        w.process.send_signal(signal.SIGTERM)
+        await g.until(lambda: g.beats[-1].state is WorkerState.DRAINING)
+        assert b"503" in (await w.get("/healthz"))[:20]
+        g.say(opening("new"))
+        assert await g.over("new") == Refused(stream="new", epoch=1, code="draining")
+        g.say(*silence(3.05, "old", start=48_000), end("old"))
+        assert isinstance(await g.over("old"), Ended)
+        assert g.text("old") == SAID
+        _, logged = await asyncio.wait_for(w.process.communicate(), 10)
+        assert w.process.returncode == 0
+        await g.until(lambda: g.beats[-1].state is WorkerState.STOPPED)
+        events = [json.loads(line) for line in logged.decode().splitlines()]
+        assert events[-1]["event"] == "worker stopped"
+        assert b"quick" not in logged
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["after DRAIN_SECONDS", "at a second signal"])
+async def test_what_does_not_finish_fails_by_name(valkey_server: str, again: bool) -> None:
+    async with (
+        worker(valkey_server, DRAIN_SECONDS="60" if again else "0.2") as w,
+        gateway(valkey_server, w.region) as g,
+    ):
+        await ready(g)
+        g.say(opening(), *silence(1))
+        await g.until(lambda: any(isinstance(item, Progress) for item in g.items))
+        w.process.send_signal(signal.SIGTERM)
+        await g.until(lambda: g.beats[-1].state is WorkerState.DRAINING)
+        if again:
+            w.process.send_signal(signal.SIGTERM)
+        failed = await g.over()
+        assert isinstance(failed, Failed)
+        assert (failed.code, failed.processed) == ("worker_stopping", 15_360)
+        await asyncio.wait_for(w.process.communicate(), 10)
+        assert w.process.returncode == 0
+
+
+async def test_an_engine_that_hangs_does_not_keep_it_from_stopping(valkey_server: str) -> None:
+    async with (
+        worker(valkey_server, DRAIN_SECONDS="0.1", SCRIPTED_STEP_MS="60000") as w,
+        gateway(valkey_server, w.region) as g,
+    ):
+        await ready(g)
+        g.say(opening(), *silence(1))
+        await g.until(lambda: g.items)
+        w.process.send_signal(signal.SIGTERM)
+        assert isinstance(await g.over(), Failed)
+        await asyncio.wait_for(w.process.communicate(), 15)
+        assert w.process.returncode == 0
+
+
+async def test_it_waits_for_redis() -> None:
+    async with worker("redis://127.0.0.1:1/0") as w:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    answer = await w.get("/healthz")
+                    break
+                except OSError:
+                    await asyncio.sleep(0.05)
+        assert b"redis: not connected" in answer
+        w.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(w.process.communicate(), 15)
+        assert w.process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({}, "REDIS_URL is not set"),
+        (
+            {"REDIS_URL": "redis://127.0.0.1", "MAX_STREAMS": "many"},
+            "MAX_STREAMS: 'many' is not a whole number",
+        ),
+        ({"REDIS_URL": "redis://127.0.0.1", "BATCH_WAIT_MS": "5"}, "BATCH_WAIT_MS: '5' is not three numbers"),
+        (
+            {"REDIS_URL": "redis://127.0.0.1", "SCRIPTED_FILE": "/nowhere"},
+            "the script /nowhere cannot be read",
+        ),
+        ({"REDIS_URL": "redis://:secret@127.0.0.1", "ENGINE": "magic"}, "ENGINE: 'magic' is not one of"),
+    ],
+)
+async def test_a_wrong_setting_stops_it_with_one_sentence(variables: dict[str, str], sentence: str) -> None:
+    process = await start(**variables)
+    _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 2
+    assert sentence in said.decode()
+    assert b"Traceback" not in said
+    assert b"secret" not in said
+
+
+async def test_a_taken_port_stops_it_with_one_sentence(valkey_server: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = await start(REDIS_URL=valkey_server, WORKER_PORT=str(taken.getsockname()[1]))
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 2
+    assert b"WORKER_PORT" in said
+    assert b"Traceback" not in said

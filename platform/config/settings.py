@@ -132,6 +132,8 @@ LOGGING = {
         }
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["unexpected"]}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["unexpected"]}
+    },
     "root": {"handlers": ["stderr"], "level": env.LOG_LEVEL.read()},
 }

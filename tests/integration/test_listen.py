@@ -83,14 +83,20 @@ async def test_an_address_with_many_bad_keys_is_told_to_wait_and_its_neighbour_i
 
 
 async def test_no_more_streams_than_there_are_slots(scripted_stack: Stack, acme: Tenant) -> None:
-    tasks = [asyncio.create_task(_hold(scripted_stack, acme.key)) for _ in range(35)]
-    held = [held for held in await asyncio.gather(*tasks) if held is not None]
-    assert len(held) == 20
-    status, body, headers = await refusal(scripted_stack, **token(acme.key))
-    assert (status, body["err_code"]) == (503, "no_capacity")
-    assert int(headers["retry-after"]) >= 1
-    await asyncio.gather(*(socket.close() for socket in held))
-    # A client that left has left its slot, without a word to the worker but the gateway's.
+    asked = await asyncio.gather(*(_hold(scripted_stack, acme.key) for _ in range(35)))
+    held = [socket for socket in asked if socket is not None]
+    try:
+        # Fewer than 20 at first if a slot of the test before was only just being freed.
+        assert 15 <= len(held) <= 20
+        async with asyncio.timeout(10):
+            while len(held) < 20:
+                held.append(await _hold_when_there_is_room(scripted_stack, acme.key))
+        status, body, headers = await refusal(scripted_stack, **token(acme.key))
+        assert (status, body["err_code"]) == (503, "no_capacity")
+        assert int(headers["retry-after"]) >= 1
+    finally:
+        await asyncio.gather(*(socket.close() for socket in held))
+    # A client that left has left its slot.
     async with asyncio.timeout(10):
         socket = await _hold_when_there_is_room(scripted_stack, acme.key)
     await socket.close()

@@ -10,11 +10,15 @@ import numpy as np
 
 from inference_worker.engines.base import Hypothesis, Output, Samples
 from inference_worker.engines.endpointing import Endpointer, Piece, pause_samples
+from inference_worker.engines.moonshine_model import NOTHING, Context
 from inference_worker.engines.silero import WINDOW
 from inference_worker.engines.tape import Tape
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
 Words = tuple[Word, ...]
+
+# How far back the finals begin that an utterance is heard after.
+CONTEXT = 5 * SAMPLE_RATE
 
 
 def milliseconds(position: int) -> int:
@@ -36,10 +40,32 @@ class Job:
     piece: Piece
     samples: Samples
     deadline: float  # when its last sample was said, had the stream come at the pace of speech
+    before: tuple[Job, ...] = ()  # the finals right before it, which are heard first and lend their context
     done: bool = False
     words: Words = ()
+    tokens: tuple[int, ...] = ()
     seconds: float = 0.0
     error: Exception | None = None
+
+    def let_go(self) -> None:
+        """Once heard, only the words and tokens are needed: else each job would hold all before it."""
+        self.before, self.samples = (), self.samples[:0]
+
+    @property
+    def may_begin(self) -> bool:
+        return all(job.done for job in self.before)
+
+    @property
+    def context(self) -> Context:
+        if not self.before:
+            return NOTHING
+        heard = self.piece.begin - self.before[0].piece.begin
+        return Context(self.samples[:heard], tuple(token for job in self.before for token in job.tokens))
+
+    @property
+    def spoken(self) -> Samples:
+        """The samples of the piece itself."""
+        return self.samples[len(self.samples) - (self.piece.end - self.piece.begin) :]
 
 
 @dataclass(eq=False)
@@ -68,6 +94,7 @@ class Listener:
         self._opened_at, self._start = now, start
         self._settled: Job | None = None  # the last piece that was heard early, or is being heard
         self._to_say: deque[Job | Flush] = deque()  # in the order in which it must be said
+        self._finals: deque[Job] = deque()  # the last ones, as far back as a context reaches
         self._endpointer = Endpointer(pause_samples(options.endpointing_ms), start)
         self._tape = Tape(start)
         self._rest = np.zeros(0, np.float32)  # of a window that is not complete
@@ -113,8 +140,11 @@ class Listener:
                 jobs += [] if job.done else [job]
             job.kind = Kind.FINAL
             self._to_say.append(job)
+            self._finals.append(job)
             self._partial, self._partial_end, self._settled = (), piece.end, None
-        self._tape.forget_before(self._endpointer.needed_from)
+        while self._finals and self._endpointer.needed_from - self._finals[0].piece.begin > CONTEXT:
+            self._finals.popleft()
+        self._tape.forget_before(self._endpointer.needed_from - CONTEXT)
         return jobs
 
     # ---- what may be heard before it is final
@@ -127,7 +157,8 @@ class Listener:
         known = self._settled
         if known is not None and (known.piece.begin, known.piece.end) == (piece.begin, piece.end):
             return None
-        self._settled = self._job(Kind.SETTLED, piece)
+        job = self._job(Kind.SETTLED, piece)
+        self._settled = job if job.may_begin else None
         return self._settled
 
     def grown_samples(self) -> int:
@@ -145,7 +176,13 @@ class Listener:
 
     def _job(self, kind: Kind, piece: Piece) -> Job:
         deadline = self._opened_at + (piece.end - self._start) / SAMPLE_RATE
-        return Job(kind, self, piece, self._tape.read(piece.begin, piece.end), deadline)
+        # Partials are heard alone: there are many of them, and they are soon replaced.
+        before = () if kind is Kind.PARTIAL else self._before(piece)
+        begin = before[0].piece.begin if before else piece.begin
+        return Job(kind, self, piece, self._tape.read(begin, piece.end), deadline, before)
+
+    def _before(self, piece: Piece) -> tuple[Job, ...]:
+        return tuple(job for job in self._finals if piece.begin - job.piece.begin <= CONTEXT)
 
     # ---- what goes out
 

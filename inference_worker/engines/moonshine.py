@@ -123,8 +123,15 @@ class MoonshineEngine:
     # ---- decoding
 
     def _start(self) -> None:
+        waiting = []
         while self._due and len(self._running) < self._parallel:
-            self._submit(heapq.heappop(self._due)[2])
+            entry = heapq.heappop(self._due)
+            if entry[2].may_begin:
+                self._submit(entry[2])
+            else:
+                waiting.append(entry)
+        for entry in waiting:
+            heapq.heappush(self._due, entry)
         if len(self._running) < self._parallel and self._credit.left:
             for job in self._early_jobs(self._parallel - len(self._running)):
                 self._submit(job)
@@ -157,9 +164,11 @@ class MoonshineEngine:
         """In a thread of the pool."""
         begun = time.perf_counter()
         try:
-            hearing = self._model.hear(job.samples, carefully=job.kind is not Kind.PARTIAL)
+            careful = job.kind is not Kind.PARTIAL
+            hearing = self._model.hear(job.spoken, carefully=careful, context=job.context)
+            job.tokens = hearing.tokens
             texts = [word.text for word in hearing.words]
-            times = align(texts, job.samples, job.piece.begin, job.piece.windows)
+            times = align(texts, job.spoken, job.piece.begin, job.piece.windows)
             job.words = tuple(
                 Word(word.text, start, end, word.confidence)
                 for word, (start, end) in zip(hearing.words, times, strict=True)
@@ -176,6 +185,7 @@ class MoonshineEngine:
         for future in wait(self._running, patience_s, FIRST_COMPLETED).done:
             job = self._running.pop(future)
             self._credit.spend(job.seconds)
+            job.let_go()
             listener = self._listeners.get(job.listener.slot)
             if listener is not job.listener:
                 continue  # closed meanwhile, and the slot may be another stream's

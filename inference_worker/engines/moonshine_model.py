@@ -29,7 +29,7 @@ SILENCE_AFTER = SAMPLE_RATE // 2
 # How much silence comes before changes what a short utterance with no context is taken for: "fail" or "fell".
 # So one that the model is unsure of is heard again, and the surest hearing counts.
 SILENCES_BEFORE = tuple(SAMPLE_RATE * ms // 1000 for ms in (400, 200, 0))
-SURE, SHORT = 0.8, 4 * SAMPLE_RATE
+SURE, LIKELY, SHORT = 0.8, 0.6, 4 * SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class HeardWord:
 class Hearing:
     words: tuple[HeardWord, ...]
     certainty: float  # geometric mean over the tokens
+    tokens: tuple[int, ...]
 
 
 def asset_folder() -> Path:
@@ -70,6 +71,21 @@ def read_pieces(path: Path) -> list[bytes]:
     return pieces
 
 
+@dataclass(frozen=True)
+class Context:
+    """What was said right before: the audio, and the tokens it was heard as."""
+
+    samples: Samples
+    tokens: tuple[int, ...]
+
+
+NOTHING = Context(np.zeros(0, np.float32), ())
+
+
+def _plausibility(hearing: Hearing) -> tuple[bool, float]:
+    return bool(hearing.words), hearing.certainty
+
+
 class MoonshineModel:
     """Thread-safe: `hear` may run in several threads, on `threads` threads each."""
 
@@ -82,23 +98,34 @@ class MoonshineModel:
         # What the encoder contributes to attention stays as the first pass computed it.
         self._next_outputs = ["logits", *(name for name in self._first_outputs if ".decoder." in name)]
 
-    def hear(self, samples: Samples, *, carefully: bool = False) -> Hearing:
-        best = self._hear(samples, SILENCES_BEFORE[0])
+    def hear(self, samples: Samples, *, carefully: bool = False, context: Context = NOTHING) -> Hearing:
+        """What is said in `samples`, which follow the `context` without a gap.
+
+        The model was trained on whole sentences: a few words mean more to it after those before them.
+        """
+        best = self._hear(samples, SILENCES_BEFORE[0], context)
+        if context is not NOTHING:
+            if best.words and best.certainty >= LIKELY:
+                return best
+            # What was said before can mislead as well as lead.
+            best = max(best, self._hear(samples, SILENCES_BEFORE[0], NOTHING), key=_plausibility)
         if carefully and len(samples) <= SHORT:
             for before in SILENCES_BEFORE[1:]:
                 if best.certainty >= SURE:
                     break
-                best = max(best, self._hear(samples, before), key=lambda hearing: hearing.certainty)
+                best = max(best, self._hear(samples, before, NOTHING), key=_plausibility)
         return best
 
-    def _hear(self, samples: Samples, silence_before: int) -> Hearing:
-        tokens, probabilities = self._decode(np.pad(samples, (silence_before, SILENCE_AFTER)))
+    def _hear(self, samples: Samples, silence_before: int, context: Context) -> Hearing:
+        audio = np.pad(np.concatenate([context.samples, samples]), (silence_before, SILENCE_AFTER))
+        most = int(len(samples) / SAMPLE_RATE * TOKENS_PER_SECOND) + TOKENS_MORE
+        tokens, probabilities = self._decode(audio, context.tokens, most)
         keep = without_repeats(tokens)
         words = to_words([self._pieces[token] for token in tokens[:keep]], probabilities[:keep])
-        return Hearing(tuple(words), geometric_mean(probabilities))
+        return Hearing(tuple(words), geometric_mean(probabilities), tuple(tokens[:keep]))
 
-    def _decode(self, samples: Samples) -> tuple[list[int], list[float]]:
-        """Greedy: the likeliest token until the end of the utterance."""
+    def _decode(self, samples: Samples, said: tuple[int, ...], most: int) -> tuple[list[int], list[float]]:
+        """Greedy: after what was `said`, the likeliest token until the end, at most `most`."""
         mask = np.ones((1, len(samples)), np.int64)
         (states,) = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask})
         nothing = np.zeros((1, HEADS, 0, HEAD_SIZE), np.float32)
@@ -110,11 +137,11 @@ class MoonshineModel:
         }
         # The decoder thins this mask to its own frames, so it has the length of the audio.
         inputs |= {"encoder_hidden_states": states, "encoder_attention_mask": mask}
-        names, token = self._first_outputs, BEGIN
+        names, follow = self._first_outputs, [BEGIN, *said]
         tokens: list[int] = []
         probabilities: list[float] = []
-        for _ in range(int(len(samples) / SAMPLE_RATE * TOKENS_PER_SECOND) + TOKENS_MORE):
-            inputs["input_ids"] = np.array([[token]], np.int64)
+        for _ in range(most):
+            inputs["input_ids"] = np.array([follow], np.int64)
             inputs["use_cache_branch"] = np.array([bool(tokens)])
             logits, *present = self._decoder.run(names, inputs)
             for name, value in zip(names[1:], present, strict=True):
@@ -125,7 +152,7 @@ class MoonshineModel:
                 break
             tokens.append(token)
             probabilities.append(float(1 / np.exp(scores - scores[token]).sum()))
-            names = self._next_outputs
+            names, follow = self._next_outputs, [token]
         return tokens, probabilities
 
 

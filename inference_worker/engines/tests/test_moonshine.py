@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference_worker.engines.base import Row, Samples
+from inference_worker.engines.moonshine import CHUNK_SAMPLES, MoonshineEngine
+from inference_worker.engines.moonshine_model import MoonshineModel
+from inference_worker.engines.tests.driving import Heard, chunks, listen, run, settle, step
+from tests import recordings
+from wire.messages import SAMPLE_RATE, StreamOptions
+
+model = cache(MoonshineModel)
+
+
+class Watched:
+    """The real model, with something done before it listens."""
+
+    def __init__(self, before: Any) -> None:
+        self.before = before
+
+    def hear(self, samples: Samples, **how: Any) -> Any:
+        self.before(samples)
+        return model().hear(samples, **how)
+
+
+@cache
+def two_cities() -> Samples:
+    return recordings.samples("two_cities.wav")
+
+
+@pytest.fixture
+def engine() -> Iterator[MoonshineEngine]:
+    made = MoonshineEngine(4, model=model())
+    yield made
+    made.shut_down()
+
+
+def paced(engine_clock: list[float], engine: MoonshineEngine, samples: Samples, **options: object) -> Heard:
+    """As it comes from a microphone, with decoders that always keep up."""
+    engine.open(0, StreamOptions(**options), 0)  # type: ignore[arg-type]
+    heard: dict[int, Heard] = {}
+    for row in chunks(0, samples, CHUNK_SAMPLES):
+        engine_clock[0] += CHUNK_SAMPLES / SAMPLE_RATE
+        step(engine, [row], heard)
+        settle(engine, heard)
+    return heard[0]
+
+
+@pytest.mark.parametrize("name", recordings.TEXTS)
+def test_real_speech_is_understood(engine: MoonshineEngine, name: str) -> None:
+    heard = listen(engine, recordings.samples(name))
+    assert recordings.word_error_rate(recordings.TEXTS[name], heard.text) <= 0.15
+
+
+def test_silence_and_noise_say_nothing(engine: MoonshineEngine) -> None:
+    noise = np.random.default_rng(2).normal(0, 0.01, 20 * SAMPLE_RATE).astype(np.float32)
+    for audio in (np.zeros(20 * SAMPLE_RATE, np.float32), noise):
+        heard = listen(engine, audio, interim_results=True)
+        assert heard.hypotheses == []
+        assert heard.outputs[-2].confirmed > 19 * SAMPLE_RATE
+
+
+def test_the_last_word_of_audio_that_ends_abruptly_is_heard(engine: MoonshineEngine) -> None:
+    assert listen(engine, two_cities()[: int(3.05 * SAMPLE_RATE)]).text.endswith("times.")
+
+
+def test_a_flush_finishes_at_once_what_was_said(engine: MoonshineEngine) -> None:
+    engine.open(0, StreamOptions(), 0)
+    samples = two_cities()[: int(3.05 * SAMPLE_RATE)]
+    rows = [*list(chunks(0, samples, CHUNK_SAMPLES))[:-1], Row(0, samples[:0], flush=True)]
+    heard = run(engine, rows)
+    assert heard.text.startswith("It was the best of")
+    assert heard.outputs[-1].flushed
+
+
+def test_partials_grow_while_somebody_speaks() -> None:
+    clock = [0.0]
+    engine = MoonshineEngine(1, model=model(), clock=lambda: clock[0])
+    heard = paced(clock, engine, two_cities()[: 10 * SAMPLE_RATE], interim_results=True)
+    before_the_final = []
+    for hypothesis in heard.hypotheses:
+        if hypothesis.is_final:
+            break
+        before_the_final.append(hypothesis)
+    assert len(before_the_final) >= 5
+    assert before_the_final[0].end_ms < 3500
+    lengths = [len(partial.words) for partial in before_the_final]
+    assert lengths[-1] > lengths[0]
+    assert all(0 <= partial.stability <= 1 for partial in before_the_final)
+    assert any(partial.stability >= 0.5 for partial in before_the_final)
+    assert [output.speech_started_ms for output in heard.outputs if output.speech_started_ms is not None]
+    engine.shut_down()
+
+
+def test_the_final_is_there_as_soon_as_the_pause_is_long_enough() -> None:
+    clock = [0.0]
+    engine = MoonshineEngine(1, model=model(), clock=lambda: clock[0])
+    heard = paced(clock, engine, recordings.samples("beckett.wav"), endpointing_ms=400)
+    for output in heard.outputs[:-1]:
+        for final in output.hypotheses:
+            last_word_end = final.words[-1].end_ms * SAMPLE_RATE // 1000
+            assert output.processed - last_word_end < SAMPLE_RATE * 700 // 1000
+    engine.shut_down()
+
+
+def test_no_time_left_costs_partials_and_no_final() -> None:
+    engine = MoonshineEngine(1, model=model(), clock=lambda: 0.0)  # so nothing is ever earned
+    heard = listen(engine, recordings.samples("beckett.wav"), interim_results=True)
+    assert not heard.partials
+    assert recordings.word_error_rate(recordings.BECKETT, heard.text) <= 0.15
+    engine.shut_down()
+
+
+def test_recorded_audio_gets_no_partials() -> None:
+    clock = [0.0]
+    engine = MoonshineEngine(1, model=model(), clock=lambda: clock[0])
+    heard = paced(clock, engine, two_cities()[: 9 * SAMPLE_RATE], interim_results=True, recorded=True)
+    assert not heard.partials
+    assert heard.finals
+    engine.shut_down()
+
+
+def test_the_customer_chooses_what_a_pause_is(engine: MoonshineEngine) -> None:
+    samples = recordings.samples("beckett.wav")
+    usual, patient, never = (listen(engine, samples, endpointing_ms=ms).finals for ms in (None, 1000, 0))
+    assert len(usual) > len(patient)
+    assert all(final.speech_final for final in usual)
+    assert not any(final.speech_final for final in never[:-1])
+
+
+def test_a_decoder_that_fails_fails_its_stream_alone() -> None:
+    def spoil(samples: Samples) -> None:
+        if np.abs(samples).max() > 0.9:
+            raise RuntimeError("told to fail, with secret words")
+
+    engine = MoonshineEngine(2, model=Watched(spoil))  # type: ignore[arg-type]
+    good = recordings.samples("beckett.wav")
+    bad = good * np.float32(0.99 / np.abs(good).max())
+    for slot in (0, 1):
+        engine.open(slot, StreamOptions(), 0)
+    waiting = {slot: list(chunks(slot, audio, CHUNK_SAMPLES)) for slot, audio in enumerate((good, bad))}
+    failed: dict[int, str] = {}
+    heard = Heard()
+    while any(waiting.values()) or engine.backlog:
+        result = engine.step([rows.pop(0) for rows in waiting.values() if rows])
+        failed |= result.failed
+        waiting = {slot: rows for slot, rows in waiting.items() if slot not in failed}
+        heard.outputs += [output for output in result.outputs if output.slot == 0]
+    assert failed == {1: "engine_failed"}
+    assert heard.outputs[-1].flushed
+    assert heard.text
+    engine.shut_down()
+
+
+def test_a_step_does_not_wait_for_a_slow_decoder() -> None:
+    gate = threading.Event()
+    engine = MoonshineEngine(2, parallel=1, model=Watched(lambda _: gate.wait(20)))  # type: ignore[arg-type]
+    engine.open(0, StreamOptions(), 0)
+    heard: dict[int, Heard] = {}
+    for row in chunks(0, two_cities()[: 12 * SAMPLE_RATE], CHUNK_SAMPLES):
+        step(engine, [row], heard)
+    last = heard[0].outputs[-1]
+    assert not heard[0].finals
+    assert engine.backlog
+    # What was not decoded is not billed, so a gateway cannot send without end.
+    assert last.processed < 12 * SAMPLE_RATE
+    assert last.confirmed < SAMPLE_RATE
+    gate.set()
+    settle(engine, heard)
+    assert heard[0].outputs[-1].flushed
+    assert heard[0].outputs[-1].processed == 12 * SAMPLE_RATE
+    engine.shut_down()
+
+
+def test_audio_sent_faster_than_speech_does_not_delay_live_streams() -> None:
+    gate, order = threading.Event(), []
+
+    def note(samples: Samples) -> None:
+        gate.wait(20)
+        order.append("live" if np.abs(samples).max() > 0.2 else "file")
+
+    engine = MoonshineEngine(2, parallel=1, model=Watched(note), clock=lambda: 0.0)  # type: ignore[arg-type]
+    file, live = two_cities(), recordings.samples("beckett.wav")[: 3 * SAMPLE_RATE]
+    for slot, audio in ((0, file / 2), (1, live)):
+        engine.open(slot, StreamOptions(), 0)
+        for row in chunks(slot, audio, CHUNK_SAMPLES):
+            engine.step([row])
+    gate.set()
+    settle(engine, {})
+    # The decoder was busy with the file's first utterance; then it is the live stream's turn.
+    firsts = [kind for kind, before in zip(order, [None, *order], strict=False) if kind != before]
+    assert firsts == ["file", "live", "file"]
+    engine.shut_down()
+
+
+def test_closing_forgets_what_is_being_decoded() -> None:
+    gate = threading.Event()
+    engine = MoonshineEngine(1, parallel=1, model=Watched(lambda _: gate.wait(20)))  # type: ignore[arg-type]
+    engine.open(0, StreamOptions(), 0)
+    for row in chunks(0, recordings.samples("beckett.wav"), CHUNK_SAMPLES):
+        engine.step([row])
+    engine.close(0)
+    engine.open(0, StreamOptions(interim_results=True), 0)
+    gate.set()
+    heard = run(engine, chunks(0, np.zeros(3000, np.float32), CHUNK_SAMPLES))
+    assert heard.hypotheses == []
+    engine.shut_down()

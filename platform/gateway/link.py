@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,6 +41,8 @@ GATHER_S = 0.004
 HOUSEKEEPING_S = 0.25
 KEEPALIVE_S = 2.0
 OPEN_TIMEOUT_S = 2.0
+SEND_TIMEOUT_S = 2.0
+START_AGAIN_S = 1.0
 OPEN_ATTEMPTS = 3
 
 
@@ -96,8 +99,17 @@ class Link:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._mailbox = await Mailbox.open(self._layer, addresses.GATEWAY_PREFIX)
-        await self._mailbox.join(addresses.heartbeat_group(self._region))
+        """Returns when it listens: at once, or when Redis has come."""
+        while self._mailbox is None:
+            try:
+                mailbox = await Mailbox.open(self._layer, addresses.GATEWAY_PREFIX)
+                await mailbox.join(addresses.heartbeat_group(self._region))
+                self._mailbox = mailbox
+            except Exception as error:
+                log.warning("cannot listen on the channel layer: %s", type(error).__name__)
+                with suppress(Exception):
+                    await self._layer.flush()
+                await asyncio.sleep(START_AGAIN_S)
         loops = (self._receive_forever, self._send_forever, self._keep_house_forever)
         self._tasks = [asyncio.create_task(loop(), name=f"link {loop.__name__}") for loop in loops]
 
@@ -211,12 +223,14 @@ class Link:
                 stream.receiver.receive_worker_lost()
 
     def _answer_open(self, answer: Opened | Refused) -> bool:
+        """False when the stream is open, also if whoever opens it has not come to read that yet."""
         opening = self._opening.get((answer.stream, answer.epoch))
         if opening is None:
             return False
         if not opening.done():
             opening.set_result(answer)
-        return True
+            return True
+        return opening.cancelled() or isinstance(opening.result(), Refused)
 
     # ---- the three loops
 
@@ -229,6 +243,12 @@ class Link:
             except WireError as error:
                 telemetry.wire_errors.inc()
                 log.warning("dropped a message: %s", error)
+                continue
+            except Exception as error:
+                # What is no message at all raises whatever the layer's own decoder raises.
+                telemetry.wire_errors.inc()
+                log.warning("dropped what is no message: %s", type(error).__name__)
+                await asyncio.sleep(GATHER_S)
                 continue
             if isinstance(message, Heartbeat):
                 self._hear(message)
@@ -267,16 +287,12 @@ class Link:
             await self._send_due()
 
     async def _keep_house_forever(self) -> None:
+        # Sends nothing itself: Redis may hang, and who is silent must be found out all the same.
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            now = self._clock()
-            for address in self.pool.silent(now):
+            for address in self.pool.silent(self._clock()):
                 self._lose(address, "silent")
-            for address, worker in self._workers.items():
-                if worker.streams and now - worker.spoke_at > KEEPALIVE_S:
-                    await self._post(address, worker.peer.keepalive())
-                    worker.spoke_at = now
-            await self._send_due()
+            self._something_to_send.set()
             telemetry.streams_active.set(self.active)
             telemetry.workers_ready.set(len(self.pool.ready()))
 
@@ -289,14 +305,21 @@ class Link:
                 await self._post(address, worker.peer.farewell())
                 self._lose(address, str(error))
                 continue
+            # Also on a link without streams, which the worker would give up in the end.
+            if not envelopes and now - worker.spoke_at > KEEPALIVE_S:
+                envelopes = [worker.peer.keepalive()]
             for envelope in envelopes:
-                await self._post(address, envelope)
                 worker.spoke_at = now
+                if not await self._post(address, envelope):
+                    break  # those after it would arrive out of order
 
-    async def _post(self, address: str, envelope: Envelope) -> None:
+    async def _post(self, address: str, envelope: Envelope) -> bool:
         try:
-            await self._layer.send(address, encode_envelope(envelope))
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._layer.send(address, encode_envelope(envelope))
         except Exception as error:
             # What was not sent stays unacknowledged and is sent again; when Redis stays away the peer breaks.
             telemetry.layer_errors.inc()
             log.warning("channel layer: %s", type(error).__name__)
+            return False
+        return True

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from redis import asyncio as aioredis
 
 from gateway.errors import NoCapacity, NoWorker, UnknownModel
 from gateway.link import Link, Placement
@@ -42,6 +43,7 @@ class HandWorker:
         self.received: list[AnyItem] = []
         self.peers: dict[str, Peer] = {}
         self.deaf = False
+        self.envelopes = 0
         self.answer: Callable[[Open], ToGateway | None] = lambda opening: Opened(
             stream=opening.stream, epoch=opening.epoch, worker="hand", model="m", version="1", arch="a"
         )
@@ -77,6 +79,7 @@ class HandWorker:
             envelope = await self.mailbox.receive()
             if self.deaf or not isinstance(envelope, Envelope):
                 continue
+            self.envelopes += 1
             peer = self.peers.setdefault(envelope.sender, Peer(me=self.mailbox.address, link=envelope.link))
             items = peer.receive(envelope, asyncio.get_running_loop().time())
             async with self.changed:
@@ -267,3 +270,109 @@ async def test_other_regions_and_garbage_are_not_heard(pair: Pair) -> None:
     await pair.open(ear)
     assert [h.worker for h in pair.link.pool.all()] == ["hand"]
     assert pair.link.alive
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not true():  # noqa: ASYNC110 - the link has no hook for it, and needs none
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_no_message_at_all_does_not_deafen_the_link(pair: Pair, valkey_server: str) -> None:
+    await pair.ready()
+    placement = await pair.open(Ear())
+    gateway = next(iter(pair.worker.peers))
+    async with aioredis.from_url(valkey_server) as client:
+        assert await client.publish(gateway, b"\xc1 not even msgpack") == 1
+        assert await client.publish(gateway, b"\xa3abc") == 1
+    ear = Ear()
+    await pair.open(ear, "t")
+    await pair.worker.say(Final(stream="t", epoch=1, index=0, start_ms=0, end_ms=1, words=()))
+    await ear.something()
+    assert placement.opened.worker == "hand"
+    assert pair.link.alive
+
+
+async def test_a_worker_that_stops_right_after_it_took_a_stream_is_lost_to_it(pair: Pair) -> None:
+    await pair.ready()
+    pair.worker.answer = lambda opening: None
+    ear = Ear()
+    opening = asyncio.create_task(pair.open(ear))
+    request = await pair.worker.heard(Open)
+    # Both are there before the one who opens has had a turn.
+    answer = Opened(stream="s", epoch=request.epoch, worker="hand", model="m", version="1", arch="a")
+    assert pair.link._answer_open(answer)
+    pair.link._lose(pair.worker.mailbox.address, "stopped")
+    await opening
+    assert ear.lost == 1
+
+
+async def test_a_link_without_streams_is_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.link.KEEPALIVE_S", 0.05)
+    await pair.ready()
+    placement = await pair.open(Ear())
+    pair.link.release(placement.address, "s")
+    peer = pair.link._workers[placement.address].peer
+    await until(lambda: peer.idle)
+    heard = pair.worker.envelopes
+    await until(lambda: pair.worker.envelopes >= heard + 3)
+
+
+async def test_a_redis_that_hangs_does_not_hide_that_a_worker_is_silent(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.link.KEEPALIVE_S", 0.0)
+    await pair.ready()
+    ear = Ear()
+    await pair.open(ear)
+
+    async def hang(channel: str, message: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pair.link._layer, "send", hang, raising=False)
+    pair.link.pool.silent_after_s = 0.8
+    async with asyncio.timeout(1.8):  # less than a send may take
+        await ear.changed.wait()
+    assert ear.lost == 1
+
+
+async def test_workers_that_come_while_something_is_sent_do_no_harm(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.link.KEEPALIVE_S", 0.0)
+    await pair.ready()
+    await pair.open(Ear())
+    send, came = pair.link._layer.send, 0
+
+    async def send_while_another_comes(channel: str, message: dict[str, object]) -> None:
+        nonlocal came
+        came += 1
+        pair.link._worker(f"worker.{came}")
+        await send(channel, message)
+
+    monkeypatch.setattr(pair.link._layer, "send", send_while_another_comes, raising=False)
+    await until(lambda: came >= 4)
+    assert pair.link.alive
+
+
+async def test_a_link_waits_for_a_redis_that_is_not_there_yet(
+    valkey_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.link.START_AGAIN_S", 0.01)
+    layer = RedisPubSubChannelLayer(hosts=[valkey_server], prefix="steno")
+    new_channel, tries = layer.new_channel, 0
+
+    async def come_late(prefix: str) -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise ConnectionError("refused")
+        name: str = await new_channel(prefix)
+        return name
+
+    monkeypatch.setattr(layer, "new_channel", come_late, raising=False)
+    link = Link(layer, REGION)
+    assert not link.alive
+    await link.start()
+    assert (tries, link.alive) == (3, True)
+    await link.stop()

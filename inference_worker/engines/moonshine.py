@@ -4,7 +4,7 @@ A step listens to every row and never waits for a decoder: utterances are decode
 is ready goes out with the next step. Finals come first, the oldest deadline first; then utterances whose
 speaker has paused, so that the final is there when the pause is long enough; then partials, the oldest
 first, in what threads and computing time are left. So under load partials thin out before finals are late.
-What is finally said of an utterance depends on its audio alone, never on load or on other streams.
+What is finally said depends on the stream's own audio alone, never on load or on other streams.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from redis.exceptions import RedisError
 
 from inference_worker.transport import LAYER_PREFIX
 from wire import addresses, codec
@@ -72,7 +73,10 @@ class FakeGateway:
         if self.chance.random() < self.loss:
             self.lost += 1
             return
-        await self.layer.send(self.worker, codec.encode_envelope(envelope))
+        try:
+            await self.layer.send(self.worker, codec.encode_envelope(envelope))
+        except (RedisError, OSError):
+            self.lost += 1
 
     async def hearing(self) -> None:
         while True:

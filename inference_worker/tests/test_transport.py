@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from inference_worker.telemetry import Telemetry
 from inference_worker.tests.gateways import FakeGateway, gateway
 from inference_worker.tests.house import end, opening, silence
 from inference_worker.transport import BoundedQueue, Transport
+from ops.local import ports, valkey
 from wire import tasks
 from wire.messages import (
     Abort,
@@ -232,6 +234,25 @@ async def test_an_aborted_stream_is_freed_and_nothing_more_is_sent(valkey_server
         await stream_through(g, "next")
         assert r.worker.active == 0
         assert not [item for item in g.of("s") if isinstance(item, Ended | Failed)]
+
+
+async def test_a_restart_of_redis_loses_nothing(tmp_path: Path) -> None:
+    port = ports.free_port()
+    server = valkey.start(tmp_path / "valkey", port, durable=False)
+    try:
+        async with running(server.url) as r, gateway(server.url, r.region) as g:
+            g.say(opening(), *silence(3))
+            await g.until(lambda: any(isinstance(item, Progress) for item in g.items))
+            server.stop()
+            g.say(*silence(3.05, start=48_000), end())
+            await asyncio.sleep(0.3)
+            server = valkey.start(tmp_path / "valkey", port, durable=False)
+            assert isinstance(await g.over(), Ended)
+            assert g.text() == SAID
+            assert not g.broken
+            assert r.transport.connected()
+    finally:
+        server.stop()
 
 
 def test_the_queue_drops_instead_of_growing() -> None:

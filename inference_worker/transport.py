@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from channels_redis.pubsub import RedisPubSubChannelLayer  # type: ignore[import-untyped]
@@ -19,18 +19,17 @@ from redis.exceptions import RedisError
 from inference_worker.telemetry import Telemetry
 from inference_worker.waiting import wait_at_most
 from wire import addresses, codec
+from wire.mailbox import MAX_QUEUED, Mailbox
 from wire.messages import AnyItem, Envelope, Heartbeat, ToGateway
 from wire.sequence import Peer, PeerBroken
 from wire.tasks import stop_if_cancelled
 
-LAYER_PREFIX = "steno"
 TICK_S = 0.005  # results and acknowledgements of this long travel together
 BEAT_S = 0.25
 RESEND_CHECK_S = 0.1
 SEND_TIMEOUT_S = 2.0
 GATEWAY_SILENT_S = 10.0
 IDLE_LINK_S = 600.0
-MAX_WAITING_MESSAGES = 2000
 MAX_GATEWAYS = 1024
 
 log = structlog.get_logger("worker.transport")
@@ -40,21 +39,6 @@ class Receiver(Protocol):
     def receive(self, gateway: str, items: Iterable[AnyItem]) -> None: ...
     def gateway_lost(self, gateway: str) -> None: ...
     def holds_streams_of(self, gateway: str) -> bool: ...
-
-
-class BoundedQueue(asyncio.Queue[Any]):
-    """In place of the layer's unbounded one: what does not fit is dropped and counted, and sent again by
-    the gateway, which has no acknowledgement of it."""
-
-    def __init__(self, size: int, dropped: Callable[[], None]) -> None:
-        super().__init__()
-        self._most, self._dropped = size, dropped
-
-    def put_nowait(self, item: Any) -> None:
-        if self.qsize() >= self._most:
-            self._dropped()
-        else:
-            super().put_nowait(item)
 
 
 @dataclass
@@ -74,10 +58,10 @@ class Transport:
         *,
         clock: Callable[[], float] = time.monotonic,
         silent_s: float = GATEWAY_SILENT_S,
-        max_waiting: int = MAX_WAITING_MESSAGES,
+        max_waiting: int = MAX_QUEUED,
     ) -> None:
-        self.address = ""
-        self._layer = RedisPubSubChannelLayer(hosts=[redis_url], prefix=LAYER_PREFIX)
+        self._mailbox: Mailbox | None = None
+        self._layer = RedisPubSubChannelLayer(hosts=[redis_url], prefix=addresses.LAYER_PREFIX)
         self._group = addresses.heartbeat_group(region)
         self._telemetry, self._clock = telemetry, clock
         self._silent_s, self._max_waiting = silent_s, max_waiting
@@ -88,16 +72,24 @@ class Transport:
 
     async def open(self) -> None:
         """Get a channel. Raises what Redis raises."""
-        name: str = await self._layer.new_channel(prefix=addresses.WORKER_PREFIX)
-        self._layer.channels[name] = BoundedQueue(
-            self._max_waiting, lambda: self._telemetry.dropped.labels("queue_full").inc()
+        self._mailbox = await Mailbox.open(
+            self._layer,
+            addresses.WORKER_PREFIX,
+            dropped=self._telemetry.dropped.labels("queue_full").inc,
+            most=self._max_waiting,
         )
-        self.address = name
+
+    @property
+    def address(self) -> str:
+        """Our channel; empty until there is one."""
+        return self._mailbox.address if self._mailbox else ""
 
     async def run(self, receiver: Receiver, heartbeat: Callable[[], Heartbeat]) -> None:
-        """Receive, send and beat until cancelled."""
+        """After `open`: receive, send and beat until cancelled."""
+        if self._mailbox is None:
+            raise RuntimeError("open comes first")
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._receiving(receiver))
+            tasks.create_task(self._receiving(self._mailbox, receiver))
             tasks.create_task(self._sending(receiver))
             tasks.create_task(self._beating(heartbeat, receiver))
 
@@ -132,13 +124,13 @@ class Transport:
 
     # ---- receiving
 
-    async def _receiving(self, receiver: Receiver) -> None:
+    async def _receiving(self, mailbox: Mailbox, receiver: Receiver) -> None:
         while True:
             try:
-                envelope = codec.decode(await self._layer.receive(self.address))
-            except Exception as error:  # what is no message at all raises whatever the layer's decoder raises
+                envelope = await mailbox.receive()
+            except codec.WireError as error:
                 self._telemetry.dropped.labels("malformed").inc()
-                log.warning("message dropped", error=type(error).__name__)
+                log.warning("message dropped", error=str(error))
                 await asyncio.sleep(TICK_S)
                 continue
             if isinstance(envelope, Envelope):

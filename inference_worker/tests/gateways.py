@@ -13,8 +13,8 @@ from typing import Any
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.exceptions import RedisError
 
-from inference_worker.transport import LAYER_PREFIX
 from wire import addresses, codec
+from wire.addresses import LAYER_PREFIX
 from wire.messages import Ended, Envelope, Failed, Final, Heartbeat, Refused, ToGateway, ToWorker
 from wire.sequence import Peer, PeerBroken
 from wire.tasks import end

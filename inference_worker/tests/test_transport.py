@@ -16,9 +16,10 @@ from inference_worker.scheduler import Wait
 from inference_worker.telemetry import Telemetry
 from inference_worker.tests.gateways import FakeGateway, gateway
 from inference_worker.tests.house import end, opening, silence
-from inference_worker.transport import BoundedQueue, Transport
+from inference_worker.transport import Transport
 from ops.local import ports, valkey
 from wire import tasks
+from wire.mailbox import BoundedQueue
 from wire.messages import (
     Abort,
     Ended,
@@ -253,11 +254,3 @@ async def test_a_restart_of_redis_loses_nothing(tmp_path: Path) -> None:
             assert r.transport.connected()
     finally:
         server.stop()
-
-
-def test_the_queue_drops_instead_of_growing() -> None:
-    dropped = []
-    queue = BoundedQueue(2, lambda: dropped.append(1))
-    for number in range(5):
-        queue.put_nowait(number)
-    assert (queue.qsize(), len(dropped)) == (2, 3)

@@ -102,7 +102,9 @@ class Link:
         """Returns when it listens: at once, or when Redis has come."""
         while self._mailbox is None:
             try:
-                mailbox = await Mailbox.open(self._layer, addresses.GATEWAY_PREFIX)
+                mailbox = await Mailbox.open(
+                    self._layer, addresses.GATEWAY_PREFIX, dropped=telemetry.messages_dropped.inc
+                )
                 await mailbox.join(addresses.heartbeat_group(self._region))
                 self._mailbox = mailbox
             except Exception as error:
@@ -166,6 +168,11 @@ class Link:
         if worker is not None:
             worker.streams.pop(stream, None)
 
+    def give_back(self, placement: Placement) -> None:
+        """The stream is not to be, after all."""
+        self.send(placement.address, [Abort(stream=placement.stream, epoch=placement.epoch)])
+        self.release(placement.address, placement.stream)
+
     async def _ask(self, address: str, item: Open, receiver: Receiver) -> Opened | Refused | None:
         answer: asyncio.Future[Opened | Refused] = asyncio.get_running_loop().create_future()
         self._worker(address).streams[item.stream] = _Stream(item.epoch, receiver)
@@ -173,7 +180,9 @@ class Link:
         self.send(address, [item])
         accepted = False
         try:
-            result = await asyncio.wait_for(answer, OPEN_TIMEOUT_S)
+            # Not `wait_for`, which in Python 3.11 may lose a cancellation that comes with the answer.
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                result = await answer
             accepted = isinstance(result, Opened)
             return result
         except TimeoutError:
@@ -243,11 +252,6 @@ class Link:
             except WireError as error:
                 telemetry.wire_errors.inc()
                 log.warning("dropped a message: %s", error)
-                continue
-            except Exception as error:
-                # What is no message at all raises whatever the layer's own decoder raises.
-                telemetry.wire_errors.inc()
-                log.warning("dropped what is no message: %s", type(error).__name__)
                 await asyncio.sleep(GATHER_S)
                 continue
             if isinstance(message, Heartbeat):

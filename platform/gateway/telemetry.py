@@ -26,6 +26,9 @@ workers_lost = Counter("stenogate_gateway_workers_lost_total", "Workers that sto
 open_timeouts = Counter(
     "stenogate_gateway_open_timeouts_total", "Workers that did not answer an Open in time."
 )
+messages_dropped = Counter(
+    "stenogate_gateway_messages_dropped_total", "Messages from workers that found the queue full; sent again."
+)
 wire_errors = Counter("stenogate_gateway_wire_errors_total", "Messages from workers that were malformed.")
 layer_errors = Counter("stenogate_gateway_layer_errors_total", "Channel-layer sends that failed.")
 usage_waiting = Gauge("stenogate_gateway_usage_waiting", "Usage events not yet handed to the broker.")

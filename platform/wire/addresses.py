@@ -6,6 +6,8 @@ import re
 
 _REGION = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
+# Of all our channels and groups on a layer; gateways and workers must have the same.
+LAYER_PREFIX = "steno"
 WORKER_PREFIX = "worker."
 GATEWAY_PREFIX = "gateway."
 

@@ -7,10 +7,11 @@ without limit; here it drops instead, and counts, and `wire.sequence` asks for w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from wire.codec import decode
+from wire.codec import WireError, decode
 from wire.messages import Envelope, Heartbeat
 
 MAX_QUEUED = 2_000
@@ -32,14 +33,16 @@ class Layer(Protocol):
     async def flush(self) -> None: ...
 
 
-class DroppingQueue(asyncio.Queue[bytes]):
-    """A queue that forgets the newest when full, instead of growing or raising into the layer's reader."""
+class BoundedQueue(asyncio.Queue[bytes]):
+    """A queue that drops the newest when full, instead of growing or raising into the layer's reader."""
 
-    dropped = 0
+    def __init__(self, most: int, dropped: Callable[[], None]) -> None:
+        super().__init__()
+        self._most, self._dropped = most, dropped
 
     def put_nowait(self, item: bytes) -> None:
-        if self.full():
-            self.dropped += 1
+        if self.qsize() >= self._most:
+            self._dropped()
         else:
             super().put_nowait(item)
 
@@ -48,27 +51,29 @@ class DroppingQueue(asyncio.Queue[bytes]):
 class Mailbox:
     address: str
     _layer: Layer
-    _queue: DroppingQueue
 
     @classmethod
-    async def open(cls, layer: Layer, prefix: str, max_queued: int = MAX_QUEUED) -> Mailbox:
+    async def open(
+        cls, layer: Layer, prefix: str, *, dropped: Callable[[], None], most: int = MAX_QUEUED
+    ) -> Mailbox:
+        """A new one. `dropped` is called for each message that finds the queue full."""
         address = await layer.new_channel(prefix)
-        queue = DroppingQueue(max_queued)
+        queue = BoundedQueue(most, dropped)
         # The one place that reaches into the layer: it has no setting for this.
         channels: dict[str, asyncio.Queue[bytes]] = layer._get_layer().channels  # type: ignore[attr-defined]
         channels[address] = queue
-        return cls(address, layer, queue)
+        return cls(address, layer)
 
     async def join(self, group: str) -> None:
         await self._layer.group_add(group, self.address)
 
     async def receive(self) -> Envelope | Heartbeat:
         """The next message; raises `WireError` for one that is none."""
-        return decode(await self._layer.receive(self.address))
-
-    @property
-    def dropped(self) -> int:
-        return self._queue.dropped
+        try:
+            message = await self._layer.receive(self.address)
+        except Exception as error:  # bytes that are no message raise whatever the layer's decoder raises
+            raise WireError(f"unreadable bytes: {type(error).__name__}") from None
+        return decode(message)
 
     async def close(self) -> None:
         await self._layer.flush()

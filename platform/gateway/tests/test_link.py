@@ -139,7 +139,7 @@ async def pair(valkey_server: str) -> AsyncIterator[Pair]:
     )
     link = Link(gateway_layer, REGION)
     await link.start()
-    worker = HandWorker(worker_layer, await Mailbox.open(worker_layer, WORKER_PREFIX))
+    worker = HandWorker(worker_layer, await Mailbox.open(worker_layer, WORKER_PREFIX, dropped=lambda: None))
     yield Pair(link, worker)
     worker.task.cancel()
     await worker.mailbox.close()

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 MAX_CACHED = 50_000
 MAX_ADDRESSES = 50_000
 SCHEMES = ("token", "bearer")
+LOOK_UP_WITHIN_S = 4.0
 
 Find = Callable[[str], Awaitable[KeyGrant | None]]
 
@@ -114,13 +115,16 @@ class KeyCache:
         if task is None:
             task = self._asking[prefix] = asyncio.create_task(self._ask(prefix), name="find key")
         # Shielded: the first of many who ask may hang up, and the others still want to know.
-        return await asyncio.shield(task)
+        found = await asyncio.shield(task)
+        # Not what was found, if a change has been read since then: nobody would tell this stream again.
+        newest = self._grants.get(prefix)
+        return newest[0] if newest is not None else found
 
     def replace(self, grants: Iterable[KeyGrant]) -> None:
         """What has just been read counts, also against a look-up that is under way."""
         for grant in grants:
-            self._asking.pop(grant.prefix, None)
-            if grant.prefix in self._grants:
+            asked = self._asking.pop(grant.prefix, None)
+            if asked is not None or grant.prefix in self._grants:
                 self._grants[grant.prefix] = (grant, self.clock())
 
     def known(self, prefix: str) -> KeyGrant | None:
@@ -190,7 +194,8 @@ class Authenticator:
 
     async def _find(self, prefix: str) -> KeyGrant | None:
         try:
-            return await self.keys.get(prefix)
+            async with asyncio.timeout(LOOK_UP_WITHIN_S):
+                return await self.keys.get(prefix)
         except Exception as error:
             log.warning("cannot look up an API key: %s", type(error).__name__)
             raise AuthUnavailable() from None

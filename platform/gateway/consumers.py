@@ -28,7 +28,7 @@ from gateway.parameters import ListenParameters
 from gateway.session import Session
 from metering.events import UsageEvent
 from tenants.access import KeyGrant, Scope
-from wire.messages import ToGateway
+from wire.messages import Opened, ToGateway
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +83,22 @@ class ListenConsumer(SocketConsumer):
 
     grant: KeyGrant
     session: Session
-    placement: Placement
+    placement: Placement | None = None
+    failure: GatewayError | None = None
+    pump_task: asyncio.Task[None] | None = None
+    finished = False
     about: deepgram.About
     parameters: ListenParameters
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # However it ends, also by an exception or when Daphne loses its patience.
+            if self.pump_task is not None:
+                self.session.receive_disconnect()
+                self._finish(Close(1006))
+                self.pump_task.cancel()
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         started = time.monotonic()
@@ -93,13 +106,10 @@ class ListenConsumer(SocketConsumer):
         self.request_id = str(uuid.uuid4())
         self.wake = asyncio.Event()
         self.room = asyncio.Event()
-        self.pump_task: asyncio.Task[None] | None = None
-        self.finished = False
         try:
             subprotocol = await self._open()
         except GatewayError as error:
             await self.refuse(error, self.request_id)
-        self.house.streams.add(self)
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
         telemetry.streams_opened.inc()
         telemetry.open_seconds.observe(time.monotonic() - started)
@@ -110,7 +120,7 @@ class ListenConsumer(SocketConsumer):
         authenticated = await self.house.authenticator.authenticate(self.scope, Scope.LISTEN, self._address())
         self.grant = authenticated.grant
         self.parameters = parameters.parse(self.scope["query_string"])
-        # Before the link knows the stream, because the link may call at once.
+        # Before the house and the link know the stream, because they may call at once.
         self.session = Session(
             stream=self.request_id,
             decoder=audio.decoder(self.parameters.encoding, self.parameters.sample_rate),
@@ -118,11 +128,7 @@ class ListenConsumer(SocketConsumer):
             interim_results=self.parameters.interim_results,
             now=time.monotonic(),
         )
-        self.placement = await self.house.link.open(
-            self.request_id, str(self.grant.tenant_id), self.parameters.options(), self
-        )
-        self.session.epoch = self.placement.epoch
-        opened = self.placement.opened
+        opened = await self._place()
         self.about = deepgram.About(
             request_id=self.request_id,
             region=self.house.region,
@@ -134,6 +140,24 @@ class ListenConsumer(SocketConsumer):
             punctuate=self.parameters.punctuate,
         )
         return authenticated.subprotocol
+
+    async def _place(self) -> Opened:
+        """Known to the house from now on: a revocation or a stop must not miss a stream that is opening."""
+        self.house.admit()
+        self.house.streams.add(self)
+        try:
+            placement = await self.house.link.open(
+                self.request_id, str(self.grant.tenant_id), self.parameters.options(), self
+            )
+            if self.failure is not None:
+                self.house.link.give_back(placement)
+                raise self.failure
+        except BaseException:
+            self.house.streams.remove(self)
+            raise
+        self.placement = placement
+        self.session.epoch = placement.epoch
+        return placement.opened
 
     def _address(self) -> str:
         if self.house.trusted_proxy:
@@ -167,10 +191,6 @@ class ListenConsumer(SocketConsumer):
             await self.room.wait()
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        if self.pump_task is not None:
-            self.session.receive_disconnect()
-            self._finish(Close(1006))
-            self.pump_task.cancel()
         raise StopConsumer
 
     # ---- from the link and the house, on the event loop
@@ -184,8 +204,10 @@ class ListenConsumer(SocketConsumer):
         self._woken()
 
     def fail(self, error: GatewayError) -> None:
+        self.failure = self.failure or error
         self.session.fail(error)
         self._to_worker()
+        self._to_meter()
         self._woken()
 
     def _woken(self) -> None:
@@ -213,7 +235,12 @@ class ListenConsumer(SocketConsumer):
                 self._to_worker()
                 self._to_meter()
                 while (message := self.session.next_message_to_send()) is not None:
-                    await self._say(message)
+                    if not await self._say(message):
+                        # Saying so would take as long again, and so would all that waits before it.
+                        self.fail(ClientTooSlow())
+                        await self._say_goodbye(Close(ClientTooSlow.close_code, ClientTooSlow.code))
+                        return
+                self.room.set()
                 if (close := self.session.close_to_send) is not None:
                     await self._say_goodbye(close)
                     return
@@ -226,29 +253,28 @@ class ListenConsumer(SocketConsumer):
             if alarm is not None:
                 alarm.cancel()
 
-    async def _say(self, message: ClientMessage) -> None:
+    async def _say(self, message: ClientMessage) -> bool:
+        """False when the client has not read for too long."""
         text = deepgram.encode(message, self.about)
         try:
             async with asyncio.timeout(CLIENT_STALL_S):
                 await self.send({"type": "websocket.send", "text": text})
         except TimeoutError:
-            self.session.fail(ClientTooSlow(f"That is {CLIENT_STALL_S:g} seconds."))
-            return
+            return False
         if isinstance(message, Transcript):
             telemetry.results_sent.labels("final" if message.is_final else "partial").inc()
+        return True
 
     async def _say_goodbye(self, close: Close) -> None:
         self._finish(close)
         await self.send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
     def _to_worker(self) -> None:
-        items = self.session.items_to_send()
-        if items:
+        if self.placement is not None and (items := self.session.items_to_send()):
             self.house.link.send(self.placement.address, items)
 
     def _to_meter(self) -> None:
-        usage = self.session.usage_to_record()
-        if usage:
+        if usage := self.session.usage_to_record():
             self.house.usage.emit([self._usage_event(part) for part in usage])
 
     def _usage_event(self, part: UsageRange) -> UsageEvent:
@@ -272,7 +298,8 @@ class ListenConsumer(SocketConsumer):
         self.finished = True
         self._to_worker()
         self._to_meter()
-        self.house.link.release(self.placement.address, self.request_id)
+        if self.placement is not None:
+            self.house.link.release(self.placement.address, self.request_id)
         self.house.streams.remove(self)
         reason = close.reason or ("done" if close.code == 1000 else "client_left")
         telemetry.streams_closed.labels(reason).inc()

@@ -18,6 +18,10 @@ class Inbox(asyncio.Queue[dict[str, Any]]):
         self._bytes = 0
         self._paused = False
 
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
     def put_nowait(self, item: dict[str, Any]) -> None:
         self._bytes += _size(item)
         super().put_nowait(item)

@@ -53,10 +53,11 @@ class Process:
     pulled_at: float | None = None  # when the database last said what has changed
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def start(self) -> None:
-        await self.link.start()
+    def start(self) -> None:
+        """Begin everything. What Redis or PostgreSQL is needed for waits for it and says so in `/healthz`."""
         self.usage.start()
         self._tasks = [
+            asyncio.create_task(self.link.start(), name="start link"),
             asyncio.create_task(self._pull_changes_forever(), name="pull key changes"),
             asyncio.create_task(self._touch_keys_forever(), name="touch keys"),
         ]
@@ -84,13 +85,13 @@ class Process:
         while True:
             try:
                 changes = await in_database(selectors.changes_since, moment)
+                self.authenticator.keys.replace(changes.grants)
+                self.streams.apply(changes.grants, datetime.now(UTC))
             except Exception as error:
-                log.warning("cannot pull key changes: %s", type(error).__name__)
+                log.warning("cannot apply key changes: %s", type(error).__name__)
             else:
                 moment = changes.moment
                 self.pulled_at = time.monotonic()
-                self.authenticator.keys.replace(changes.grants)
-                self.streams.apply(changes.grants, datetime.now(UTC))
             telemetry.usage_waiting.set(self.usage.waiting)
             await asyncio.sleep(PULL_EVERY_S)
 

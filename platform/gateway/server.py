@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -32,16 +33,33 @@ log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 1024 * 1024
 DRAIN_S = 5.0
+# More than a look-up of the key and three tries at a worker may take, so that a refusal can still be said.
+HANDSHAKE_S = 15
 
 
 class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     denial: dict[str, Any] | None = None
     # A protocol error or a frame too large is answered with its close code, not with a cut connection.
     failByDrop = False
+    # What was sent before the close frame may still be on its way to a slow client.
+    closeHandshakeTimeout = 30
 
     def __init__(self) -> None:
         super().__init__()
         self.outlet = Outlet()
+
+    def onConnect(self, request: Any) -> Any:
+        if not request.headers.get("sec-websocket-protocol", "").isascii():
+            raise ConnectionDeny(code=400, reason="Bad Request")  # type: ignore[no-untyped-call]
+        return super().onConnect(request)
+
+    def check_timeouts(self) -> None:
+        inbox = getattr(self, "application_queue", None)
+        if inbox is not None and inbox.paused:
+            # Nothing is read at the moment, so a pong could not be either.
+            self.last_ping = time.time()
+            self._cancelAutoPingTimeoutCall()
+        super().check_timeouts()
 
     def onOpen(self) -> None:
         super().onOpen()
@@ -51,7 +69,9 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.outlet.open.set()
-        super().onClose(wasClean, code, reason)
+        # A handshake that was none never came as far as `onConnect`, and Daphne does not know of it.
+        if hasattr(self, "server"):
+            super().onClose(wasClean, code, reason)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.http.response.start":
@@ -97,6 +117,8 @@ class GatewayServer(Server):  # type: ignore[misc]
         if scope["type"] != "websocket":
             return super().create_application(protocol, scope)
         inbox = Inbox(protocol.transport)
+        # Daphne's own have been unquoted, and what was not offered as it is cannot be accepted.
+        scope["subprotocols"] = list(protocol.websocket_protocols)
         scope.setdefault("asgi", {"version": "3.0"})
         scope.setdefault("extensions", {})["websocket.http.response"] = {}
         instance = self.application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
@@ -119,7 +141,8 @@ class GatewayServer(Server):  # type: ignore[misc]
         return drained
 
     def run(self) -> None:
-        reactor.callWhenRunning(lambda: asyncio.ensure_future(process.current().start()))
+        # Within the loop, where a failure is logged; Twisted's own log goes nowhere.
+        reactor.callWhenRunning(lambda: asyncio.get_event_loop().call_soon(process.current().start))
         super().run()
 
     def listen_error(self, failure: Any) -> None:
@@ -139,6 +162,7 @@ def main() -> None:
         endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}"],
         # A stream ends by its own limit; Daphne's is a net under it.
         websocket_timeout=int(env.STREAM_MAX_SECONDS.read()) + 60,
+        websocket_handshake_timeout=HANDSHAKE_S,
         websocket_max_message_size=MAX_FRAME_BYTES,
         websocket_max_frame_size=MAX_FRAME_BYTES,
         # No server name: it helps nobody but an attacker.

@@ -55,6 +55,8 @@ from wire.messages import (
 # A longer frame is sent to the worker in pieces, so that one stream's hour does not hold up the others' tick.
 MAX_AUDIO_ITEM_BYTES = 32_000
 MAX_BAD_MESSAGES = 20
+MAX_FLUSHES_WAITING = 16
+MAX_MESSAGES_WAITING = 256
 
 
 @dataclass(frozen=True)
@@ -193,9 +195,11 @@ class Session:
 
     @property
     def window_full(self) -> bool:
-        """True while so much audio waits for the worker that no more is to be read from the client."""
-        return (
-            self.state is State.OPEN and self._sent - self._processed >= self._limits.window_s * SAMPLE_RATE
+        """True while so much waits, for the worker or for the client, that the client is not to be read."""
+        return self.state is State.OPEN and (
+            self._sent - self._processed >= self._limits.window_s * SAMPLE_RATE
+            or self._flushes_asked - self._flushes_done >= MAX_FLUSHES_WAITING
+            or len(self._to_client) >= MAX_MESSAGES_WAITING
         )
 
     # ---- what is to be sent

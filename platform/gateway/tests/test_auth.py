@@ -175,7 +175,7 @@ async def test_what_the_database_says_has_changed_counts_at_once() -> None:
         await house.knock()
 
 
-async def test_a_look_up_that_began_before_a_revocation_is_not_remembered() -> None:
+async def test_a_look_up_that_began_before_a_revocation_is_not_believed() -> None:
     house = House(grant())
     house.database.gate.clear()
     early = asyncio.create_task(house.knock())
@@ -184,8 +184,26 @@ async def test_a_look_up_that_began_before_a_revocation_is_not_remembered() -> N
     house.database.grants[PREFIX] = revoked
     house.keys.replace([revoked])
     house.database.gate.set()
-    await early
     with pytest.raises(AccessRefused, match="revoked"):
+        await early
+    with pytest.raises(AccessRefused, match="revoked"):
+        await house.knock()
+
+
+async def test_a_revocation_that_is_read_just_after_the_look_up_counts_for_whoever_waited() -> None:
+    house = House(grant())
+    early = asyncio.create_task(house.knock())
+    await house.database.reached.wait()
+    house.keys.replace([replace(house.database.grants[PREFIX], tenant_state="suspended")])
+    with pytest.raises(AccessRefused, match="suspended"):
+        await early
+
+
+async def test_a_database_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.auth.LOOK_UP_WITHIN_S", 0.01)
+    house = House(grant())
+    house.database.gate.clear()
+    with pytest.raises(AuthUnavailable):
         await house.knock()
 
 

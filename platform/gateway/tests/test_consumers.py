@@ -1,0 +1,210 @@
+"""The socket's shell with everything real but the link: a stand-in that gives a stream when the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway import consumers
+from gateway.auth import Authenticator, Failures, KeyCache
+from gateway.errors import GatewayDraining
+from gateway.link import Placement
+from gateway.process import Process
+from gateway.session import Limits
+from gateway.streams import Streams
+from metering.emit import UsageEmitter
+from tenants import keytext
+from tenants.access import KeyGrant
+from wire.messages import Abort, Audio, Final, Opened, StreamOptions, ToGateway, ToWorker
+
+PREFIX, SECRET = keytext.generate()
+GRANT = KeyGrant(
+    tenant_id=uuid.uuid4(),
+    project_id=uuid.uuid4(),
+    key_id=uuid.uuid4(),
+    prefix=PREFIX,
+    sha256=keytext.digest(SECRET),
+    scopes=frozenset({"listen"}),
+    expires_at=None,
+    revoked_at=None,
+    allowed_origins=frozenset(),
+    tenant_state="active",
+)
+DEADLINE_S = 5.0
+
+
+class HandLink:
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.sent: list[ToWorker] = []
+        self.open_now: set[str] = set()
+        self.receiver: Any = None
+
+    async def open(self, stream: str, tenant: str, options: StreamOptions, receiver: Any) -> Placement:
+        self.receiver = receiver
+        self.asked.set()
+        await self.gate.wait()
+        self.open_now.add(stream)
+        opened = Opened(stream=stream, epoch=1, worker="hand", model="m", version="1", arch="a")
+        return Placement(stream, 1, "worker.hand", opened)
+
+    def send(self, address: str, items: Iterable[ToWorker]) -> None:
+        self.sent += items
+
+    def release(self, address: str, stream: str) -> None:
+        self.open_now.discard(stream)
+
+    def give_back(self, placement: Placement) -> None:
+        self.send(placement.address, [Abort(stream=placement.stream, epoch=placement.epoch)])
+        self.release(placement.address, placement.stream)
+
+
+class Socket:
+    """What Daphne is to a consumer."""
+
+    def __init__(self, house: Process) -> None:
+        self.house = house
+        self.said: list[dict[str, Any]] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.inbox.put_nowait({"type": "websocket.connect"})
+        scope = {"headers": [(b"authorization", b"Token " + SECRET.encode())], "query_string": b""}
+        self.task = asyncio.ensure_future(consumers.ListenConsumer()(scope, self.inbox.get, self._send))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send":
+            await self.reads.wait()
+        self.said.append(message)
+
+    async def until_said(self, kind: str) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE_S):
+            while not (found := [message for message in self.said if message["type"] == kind]):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        return found[0]
+
+
+@pytest.fixture
+def link() -> HandLink:
+    return HandLink()
+
+
+@pytest.fixture
+def house(link: HandLink, monkeypatch: pytest.MonkeyPatch) -> Process:
+    async def find(prefix: str) -> KeyGrant | None:
+        return GRANT if prefix == PREFIX else None
+
+    made = Process(
+        region="test",
+        link=link,  # type: ignore[arg-type]
+        streams=Streams(),
+        authenticator=Authenticator(KeyCache(find=find, keep_s=5), Failures(per_minute=10)),
+        usage=UsageEmitter(),
+        limits=Limits(idle_s=10, max_s=60, window_s=1, usage_every_s=5),
+        max_streams=2,
+        trusted_proxy=False,
+    )
+    monkeypatch.setattr("gateway.process.current", lambda: made)
+    return made
+
+
+async def gone(socket: Socket, house: Process, link: HandLink) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.gather(socket.task, return_exceptions=True)
+    assert len(house.streams) == 0
+    assert link.open_now == set()
+
+
+async def test_a_key_revoked_while_its_stream_is_being_opened_opens_nothing(
+    house: Process, link: HandLink
+) -> None:
+    link.gate.clear()
+    socket = Socket(house)
+    await link.asked.wait()
+    house.streams.apply([replace(GRANT, revoked_at=datetime(2020, 1, 1, tzinfo=UTC))], datetime.now(UTC))
+    link.gate.set()
+    refused = await socket.until_said("websocket.http.response.start")
+    assert refused["status"] == 401
+    await gone(socket, house, link)
+    assert [type(item) for item in link.sent] == [Abort]
+
+
+async def test_a_handshake_during_a_stop_is_refused_by_name_and_waited_for(
+    house: Process, link: HandLink
+) -> None:
+    link.gate.clear()
+    socket = Socket(house)
+    await link.asked.wait()
+    house.draining = True
+    house.streams.fail_all(GatewayDraining())
+    assert not await house.streams.all_gone(0.01)
+    link.gate.set()
+    assert await house.streams.all_gone(DEADLINE_S)
+    refused = await socket.until_said("websocket.http.response.start")
+    assert refused["status"] == 503
+    await gone(socket, house, link)
+
+
+async def test_streams_that_are_being_opened_count(house: Process, link: HandLink) -> None:
+    link.gate.clear()
+    sockets = [Socket(house) for _ in range(5)]
+    await asyncio.gather(*(socket.until_said("websocket.http.response.start") for socket in sockets[2:]))
+    link.gate.set()
+    for socket in sockets[:2]:
+        await socket.until_said("websocket.accept")
+    for socket in sockets:
+        socket.inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await asyncio.gather(socket.task)
+    await gone(sockets[0], house, link)
+
+
+async def test_a_client_that_hangs_up_while_it_waits_leaves_nothing_behind(
+    house: Process, link: HandLink
+) -> None:
+    link.gate.clear()
+    socket = Socket(house)
+    await link.asked.wait()
+    socket.task.cancel()
+    await gone(socket, house, link)
+
+
+async def test_an_application_that_is_killed_frees_its_stream(house: Process, link: HandLink) -> None:
+    socket = Socket(house)
+    await socket.until_said("websocket.accept")
+    # More than the window: the consumer waits for the worker and does not see that the client has left.
+    socket.inbox.put_nowait({"type": "websocket.receive", "bytes": b"\0\0" * 32_000})
+    async with asyncio.timeout(DEADLINE_S):
+        while not any(isinstance(item, Audio) for item in link.sent):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    socket.task.cancel()
+    await gone(socket, house, link)
+    assert isinstance(link.sent[-1], Abort)
+
+
+async def test_a_client_that_does_not_read_is_closed_once_and_its_slot_is_freed(
+    house: Process, link: HandLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "CLIENT_STALL_S", 0.2)
+    socket = Socket(house)
+    await socket.until_said("websocket.accept")
+    socket.reads.clear()
+    stream = next(iter(link.open_now))
+    said: list[ToGateway] = [
+        Final(stream=stream, epoch=1, index=index, start_ms=0, end_ms=1, words=()) for index in range(100)
+    ]
+    for item in said:
+        link.receiver.receive_from_worker(item)
+    closed = await socket.until_said("websocket.close")
+    assert (closed["code"], closed["reason"]) == (1008, "client_too_slow")
+    assert isinstance(link.sent[-1], Abort)
+    assert link.open_now == set()
+    socket.inbox.put_nowait({"type": "websocket.disconnect", "code": 1008})
+    await gone(socket, house, link)

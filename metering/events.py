@@ -46,9 +46,9 @@ def parse(raw: object) -> UsageEvent:
     if (
         not isinstance(tags, list | tuple)
         or len(tags) > MAX_TAGS
-        or not all(isinstance(tag, str) and len(tag) <= MAX_TEXT for tag in tags)
+        or not all(isinstance(tag, str) and len(tag) <= MAX_TEXT and tag.isprintable() for tag in tags)
     ):
-        raise MalformedEvent(f"tags is a list of at most {MAX_TAGS} strings")
+        raise MalformedEvent(f"tags is a list of at most {MAX_TAGS} printable strings")
     event = UsageEvent(
         **{name: _id(raw, name) for name in ("tenant", "project", "key")},
         **{name: _text(raw, name) for name in ("stream", "model", "region", "worker")},
@@ -70,8 +70,9 @@ def _id(raw: Mapping[str, Any], name: str) -> str:
 
 def _text(raw: Mapping[str, Any], name: str) -> str:
     value = raw.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
-        raise MalformedEvent(f"{name} is not a text of 1 to {MAX_TEXT} characters")
+    # PostgreSQL takes neither NUL nor half a surrogate pair, and would refuse the others with this one.
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+        raise MalformedEvent(f"{name} is not a text of 1 to {MAX_TEXT} printable characters")
     return value
 
 

@@ -37,6 +37,8 @@ def test_what_is_emitted_is_what_is_read() -> None:
         ("key", ""),
         ("stream", ""),
         ("stream", "x" * 129),
+        ("stream", "a\0b"),
+        ("model", "\ud800"),
         ("model", None),
         ("from_ms", -1),
         ("from_ms", 0.0),
@@ -47,6 +49,8 @@ def test_what_is_emitted_is_what_is_read() -> None:
         ("tags", "abc"),
         ("tags", [1]),
         ("tags", ["x"] * 17),
+        ("tags", ["a\0b"]),
+        ("tags", ["\udfff"]),
     ],
 )
 def test_a_malformed_event_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 from inference_worker.engines.base import Row, Samples
+from inference_worker.engines.listener import CONTEXT
 from inference_worker.engines.moonshine import CHUNK_SAMPLES, MoonshineEngine
 from inference_worker.engines.moonshine_model import MoonshineModel
 from inference_worker.engines.tests.driving import Heard, chunks, listen, run, settle, step
@@ -210,4 +212,56 @@ def test_closing_forgets_what_is_being_decoded() -> None:
     gate.set()
     heard = run(engine, chunks(0, np.zeros(3000, np.float32), CHUNK_SAMPLES))
     assert heard.hypotheses == []
+    engine.shut_down()
+
+
+class Noting(Watched):
+    """Remembers how long the context of each hearing was, and how long the rest."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda samples: None)
+        self.heard: list[tuple[int, int, int]] = []
+
+    def hear(self, samples: Samples, **how: Any) -> Any:
+        context = how["context"]
+        self.heard.append((len(context.samples), len(context.tokens), len(samples)))
+        return super().hear(samples, **how)
+
+
+def test_a_final_is_heard_after_the_finals_right_before_it() -> None:
+    noting = Noting()
+    engine = MoonshineEngine(1, model=noting)  # type: ignore[arg-type]
+    heard = listen(engine, recordings.samples("beckett.wav"))
+    # Heard alone, "fail again, fail better" is taken for "fare again, fell better". Processors round a little
+    # differently, so one word of the twelve may be wrong.
+    assert recordings.word_error_rate(recordings.TEXTS["beckett.wav"], heard.text) < 0.1
+    assert noting.heard[0][:2] == (0, 0)
+    assert all(0 < before <= CONTEXT and tokens for before, tokens, _ in noting.heard[1:])
+    # Only the piece itself is aligned and timed, not its context.
+    assert all(later.words[0].start_ms >= earlier.end_ms for earlier, later in pairwise(heard.finals))
+    engine.shut_down()
+
+
+def test_finals_do_not_hold_on_to_those_before_them() -> None:
+    engine = MoonshineEngine(1, model=model())
+    engine.open(0, StreamOptions(), 0)
+    heard: dict[int, Heard] = {}
+    for row in chunks(0, recordings.samples("beckett.wav"), CHUNK_SAMPLES):
+        step(engine, [row], heard)
+    settle(engine, heard)
+    finals = engine._listeners[0]._finals
+    assert finals
+    assert all(job.before == () and len(job.samples) == 0 for job in finals)
+    engine.shut_down()
+
+
+def test_what_was_said_before_by_another_stream_is_no_context() -> None:
+    noting = Noting()
+    engine = MoonshineEngine(1, model=noting)  # type: ignore[arg-type]
+    beckett = recordings.samples("beckett.wav")
+    listen(engine, beckett)
+    engine.close(0)
+    noting.heard.clear()
+    listen(engine, beckett[: 2 * SAMPLE_RATE])
+    assert noting.heard[0][:2] == (0, 0)
     engine.shut_down()

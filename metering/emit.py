@@ -32,9 +32,10 @@ def send_to_celery(events: list[dict[str, Any]]) -> None:
 
 
 class UsageEmitter:
-    def __init__(self, send: Send = send_to_celery) -> None:
+    def __init__(self, send: Send = send_to_celery, on_lost: Callable[[], None] = lambda: None) -> None:
         self.dropped = 0
         self._send = send
+        self._on_lost = on_lost
         self._waiting: deque[UsageEvent] = deque()
         self._arrived = asyncio.Event()
         self._empty = asyncio.Event()
@@ -59,6 +60,7 @@ class UsageEmitter:
         for event in events:
             if len(self._waiting) >= HARD_LIMIT:
                 self.dropped += 1
+                self._on_lost()
                 log.error("usage emitter: full, lost %s to %d ms", event.event_id, event.to_ms)
             else:
                 self._waiting.append(event)

@@ -71,13 +71,14 @@ async def test_past_its_bound_it_is_full_and_past_the_last_it_counts_what_it_los
 ) -> None:
     monkeypatch.setattr(emit, "MAX_WAITING", 5)
     monkeypatch.setattr(emit, "HARD_LIMIT", 10)
-    emitter = UsageEmitter(Broker().send)
+    lost: list[int] = []
+    emitter = UsageEmitter(Broker().send, on_lost=lambda: lost.append(1))
     emitter.emit(events(4))
     assert not emitter.full
     emitter.emit(events(1))
     assert emitter.full
     emitter.emit(events(8))
-    assert (emitter.waiting, emitter.dropped) == (10, 3)
+    assert (emitter.waiting, emitter.dropped, len(lost)) == (10, 3, 3)
 
 
 async def test_a_stop_does_not_wait_for_a_broker_for_ever() -> None:

@@ -130,7 +130,7 @@ def current() -> Process:
             KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),
             Failures(per_minute=env.AUTH_FAILURES_PER_MINUTE.read()),
         ),
-        usage=UsageEmitter(),
+        usage=UsageEmitter(on_lost=telemetry.usage_dropped.inc),
         limits=Limits(
             idle_s=env.STREAM_IDLE_SECONDS.read(),
             max_s=env.STREAM_MAX_SECONDS.read(),

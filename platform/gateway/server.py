@@ -21,6 +21,8 @@ from daphne.server import Server  # isort: skip
 from config.asgi import application  # isort: skip
 
 from autobahn.websocket.types import ConnectionDeny
+from daphne import http_protocol
+from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import defer, reactor
 from twisted.internet.error import CannotListenError
@@ -32,6 +34,7 @@ from gateway.flow import Inbox, Outlet
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
 DRAIN_S = 5.0
 # More than a look-up of the key and three tries at a worker may take, so that a refusal can still be said.
 HANDSHAKE_S = 15
@@ -110,6 +113,20 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
         self.server.protocol_disconnected(self)
 
 
+class Request(WebRequest):  # type: ignore[misc]
+    """An HTTP request whose body is bounded: Twisted would put any amount from anybody on the disk."""
+
+    body_bytes = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.body_bytes += len(data)
+        if self.body_bytes <= MAX_BODY_BYTES:
+            super().handleContentChunk(data)
+        elif self.body_bytes - len(data) <= MAX_BODY_BYTES:
+            self.channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
+            self.channel.loseConnection()
+
+
 class GatewayServer(Server):  # type: ignore[misc]
     """Daphne's server with our protocol, our inbox, and a drain before the applications are cancelled."""
 
@@ -157,6 +174,7 @@ class GatewayServer(Server):  # type: ignore[misc]
 def main() -> None:
     host, port = env.GATEWAY_HOST.read(), env.GATEWAY_PORT.read()
     WebSocketFactory.protocol = Protocol
+    http_protocol.WebRequest = Request  # what its factory makes of every request
     server = GatewayServer(
         application,
         endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}"],

@@ -25,6 +25,7 @@ PART_TIMEOUT_S = 2.0
 # Whoever asks more often gets the last answer, so that asking cannot become a load on the database.
 KEEP_S = 0.5
 PULLED_WITHIN_S = 5.0
+WRITTEN_BY_PROXIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 
 Check = Callable[[], Awaitable[str]]
 
@@ -134,7 +135,7 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 def _from_here(request: HttpRequest) -> bool:
     # A proxy on this machine forwards for others, so whoever comes through one is not from here.
-    if "X-Forwarded-For" in request.headers:
+    if env.TRUSTED_PROXY.read() or any(name in request.headers for name in WRITTEN_BY_PROXIES):
         return False
     try:
         return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback

@@ -3,7 +3,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from gateway import audio
+from gateway.events import Finalize
 from gateway.flow import MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES, Inbox, Outlet
+from gateway.session import MAX_FLUSHES_WAITING, MAX_MESSAGES_WAITING, Limits, Session, State
+from wire.messages import Final, Flushed
 
 
 class Transport:
@@ -66,3 +70,34 @@ async def test_whoever_writes_waits_until_the_client_reads() -> None:
     outlet.pauseProducing()
     outlet.stopProducing()
     assert outlet.open.is_set()
+
+
+# ---- what a session takes in while others are behind
+
+
+def session() -> Session:
+    limits = Limits(idle_s=10, max_s=3600, window_s=20, usage_every_s=5)
+    decoder = audio.decoder("linear16", 16_000)
+    return Session(stream="s", decoder=decoder, limits=limits, interim_results=True, now=0.0)
+
+
+def test_a_client_that_asks_for_finals_without_end_is_read_no_further() -> None:
+    stream = session()
+    for _ in range(MAX_FLUSHES_WAITING):
+        assert not stream.window_full
+        stream.receive(Finalize(), 0)
+    assert stream.window_full
+    stream.receive_from_worker(Flushed(stream="s", epoch=1, token=1))
+    assert not stream.window_full
+
+
+def test_a_client_that_does_not_read_is_read_no_further_and_is_not_idle_meanwhile() -> None:
+    stream = session()
+    for index in range(MAX_MESSAGES_WAITING):
+        assert not stream.window_full
+        stream.receive_from_worker(Final(stream="s", epoch=1, index=index, start_ms=0, end_ms=1, words=()))
+    assert stream.window_full
+    stream.tick(11)
+    assert stream.state is State.OPEN
+    stream.next_message_to_send()
+    assert not stream.window_full

@@ -23,15 +23,7 @@ from gateway.events import (
     Transcript,
     UsageRange,
 )
-from gateway.session import (
-    MAX_AUDIO_ITEM_BYTES,
-    MAX_BAD_MESSAGES,
-    MAX_FLUSHES_WAITING,
-    MAX_MESSAGES_WAITING,
-    Limits,
-    Session,
-    State,
-)
+from gateway.session import MAX_AUDIO_ITEM_BYTES, MAX_BAD_MESSAGES, Limits, Session, State
 from tenants.errors import KeyRevoked
 from wire.messages import (
     Abort,
@@ -406,27 +398,3 @@ def test_any_split_of_the_bytes_gives_the_same_audio_and_the_same_bill(
     borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     pieces = [data[a:b] for a, b in pairwise(borders)]
     assert run(pieces) == run([data])
-
-
-def test_a_client_that_asks_for_finals_without_end_is_read_no_further() -> None:
-    stream = session()
-    for _ in range(MAX_FLUSHES_WAITING):
-        assert not stream.window_full
-        stream.receive(Finalize(), 0)
-    assert stream.window_full
-    stream.receive_from_worker(Flushed(stream="s", epoch=1, token=1))
-    assert not stream.window_full
-
-
-def test_a_client_that_does_not_read_is_read_no_further_and_is_not_idle_meanwhile() -> None:
-    stream = session()
-    for index in range(MAX_MESSAGES_WAITING):
-        assert not stream.window_full
-        stream.receive_from_worker(
-            Final(stream="s", epoch=1, index=index, start_ms=0, end_ms=1, words=words("a"))
-        )
-    assert stream.window_full
-    stream.tick(LIMITS.idle_s + 1)
-    assert stream.state is State.OPEN
-    stream.next_message_to_send()
-    assert not stream.window_full

@@ -76,6 +76,14 @@ TEMPLATES = [
     }
 ]
 
+# A server that dies without a word must not keep a thread waiting for as long as the kernel would.
+_SOON_NOTICED: dict[str, int | str] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 _database = urlsplit(env.DATABASE_URL.read())
 DATABASE_ROLE = env.DATABASE_ROLE.read()
 DATABASES = {
@@ -89,7 +97,7 @@ DATABASES = {
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         # ?sslmode=require and the like are libpq's own options.
-        "OPTIONS": {"connect_timeout": 5, **dict(parse_qsl(_database.query))},
+        "OPTIONS": {**_SOON_NOTICED, **dict(parse_qsl(_database.query))},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -102,6 +110,7 @@ CHANNEL_LAYERS = {
 }
 
 CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 5, "socket_keepalive": True}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -136,5 +145,7 @@ LOGGING = {
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["unexpected"]}
     },
+    # Anybody can send a bad Host header as often as they like; the answer is a 400, and no line here.
+    "loggers": {"django.security.DisallowedHost": {"handlers": [], "propagate": False}},
     "root": {"handlers": ["stderr"], "level": env.LOG_LEVEL.read()},
 }

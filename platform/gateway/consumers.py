@@ -12,6 +12,7 @@ import json
 import logging
 import time
 import uuid
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 CLIENT_STALL_S = 30.0
 
 
-class SocketConsumer(AsyncConsumer):
+class SocketConsumer(AsyncConsumer, ABC):
     """A consumer without a channel of its own: results reach it through the link, many streams at once."""
 
     channel_layer_alias = "none"
@@ -49,11 +50,11 @@ class SocketConsumer(AsyncConsumer):
         }
         await handlers[message["type"]](message)
 
-    async def websocket_connect(self, message: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def websocket_connect(self, message: dict[str, Any]) -> None: ...
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Nothing: whoever was refused has nothing more to say."""
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer

@@ -20,7 +20,7 @@ from wire.messages import SAMPLE_RATE
 
 PACKAGE, FOLDER = "moonshine_voice", "assets/tiny-en"
 LAYERS, HEADS, HEAD_SIZE = 6, 8, 36
-BEGIN, END, FIRST_CHARACTER = 1, 2, 3
+BEGIN, END = 1, 2
 TOKENS_PER_SECOND, TOKENS_MORE = 6.5, 6
 LONGEST_PHRASE, MOST_REPEATS = 10, 4
 WORD_MARK = "▁".encode()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from console import pages
+
 urlpatterns = [
+    path("", pages.home, name="home"),
     path("admin/", admin.site.urls),
     path("", include("gateway.urls")),
 ]

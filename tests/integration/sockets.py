@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.acceptance.stack import Stack
 
 SECOND = b"\x00\x01" * 16_000
-QUIET_S = 20.0
 
 
 @asynccontextmanager

@@ -133,6 +133,14 @@ class BadMessage(StreamError):
     close_code = 1008
 
 
+class BadAudio(StreamError):
+    """The audio cannot be decoded. Check that encoding, sample_rate and channels say what is sent."""
+
+    code = "bad_audio"
+    status = 415
+    close_code = 1008
+
+
 class IdleTimeout(StreamError):
     """Neither audio nor KeepAlive came for too long. Send KeepAlive while there is no audio."""
 

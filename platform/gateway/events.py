@@ -13,6 +13,8 @@ from wire.messages import Word
 
 @dataclass(frozen=True)
 class AudioReceived:
+    """Bytes in the client's encoding; whoever runs the session decodes them."""
+
     data: bytes
 
 
@@ -31,7 +33,8 @@ class CloseStream:
     pass
 
 
-Command: TypeAlias = AudioReceived | KeepAlive | Finalize | CloseStream
+Command: TypeAlias = KeepAlive | Finalize | CloseStream
+Heard: TypeAlias = AudioReceived | Command
 
 
 # ---- to the client
@@ -39,7 +42,10 @@ Command: TypeAlias = AudioReceived | KeepAlive | Finalize | CloseStream
 
 @dataclass(frozen=True)
 class Transcript:
-    """A partial, or the final with this `seq`; a partial carries the `seq` its final will have."""
+    """A partial, or the final with this `seq`, which counts over all channels of the stream.
+
+    A partial carries the `seq` that the next final will have.
+    """
 
     seq: int
     words: tuple[Word, ...]
@@ -49,7 +55,22 @@ class Transcript:
     speech_final: bool = False
     from_finalize: bool = False
     stability: float | None = None
-    billed_ms: int = 0
+    billed_ms: int = 0  # of all channels together
+    channel: int = 0
+
+
+@dataclass(frozen=True)
+class SpeechBegan:
+    at_ms: int
+    channel: int = 0
+
+
+@dataclass(frozen=True)
+class UtteranceEnd:
+    """Nobody has spoken for as long as was asked for after the last word of a final."""
+
+    last_word_end_ms: int
+    channel: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class Problem:
     error: GatewayError
 
 
-ClientMessage: TypeAlias = Transcript | Summary | Problem
+ClientMessage: TypeAlias = Transcript | SpeechBegan | UtteranceEnd | Summary | Problem
 
 
 @dataclass(frozen=True)
@@ -79,7 +100,8 @@ class Close:
 
 @dataclass(frozen=True)
 class UsageRange:
-    """Processed audio `[from_ms, to_ms)` of a stream, to be metered once."""
+    """Processed audio `[from_ms, to_ms)` of a lane, to be metered once."""
 
+    lane: str
     from_ms: int
     to_ms: int

@@ -51,7 +51,7 @@ class Receiver(Protocol):
 
     def receive_from_worker(self, item: ToGateway) -> None: ...
 
-    def receive_worker_lost(self) -> None: ...
+    def receive_worker_lost(self, stream: str) -> None: ...
 
 
 @dataclass
@@ -229,7 +229,7 @@ class Link:
         for name, stream in worker.streams.items():
             # A stream that is still being opened is told by its refusal instead.
             if not self._answer_open(Refused(stream=name, epoch=stream.epoch, code="worker_lost")):
-                stream.receiver.receive_worker_lost()
+                stream.receiver.receive_worker_lost(name)
 
     def _answer_open(self, answer: Opened | Refused) -> bool:
         """False when the stream is open, also if whoever opens it has not come to read that yet."""
@@ -279,7 +279,7 @@ class Link:
         for item in items:
             if isinstance(item, Opened | Refused):
                 self._answer_open(item)
-            elif (stream := worker.streams.get(item.stream)) is not None:
+            elif (stream := worker.streams.get(item.stream)) is not None and stream.epoch == item.epoch:
                 stream.receiver.receive_from_worker(item)  # type: ignore[arg-type]  # a worker sends ToGateway only
         self._something_to_send.set()
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from gateway.audio.base import AudioFormat
 from gateway.errors import BadParameter
+from gateway.session import Features
 from wire.messages import StreamOptions
 
 MAX_QUERY_BYTES = 8192
@@ -24,15 +26,37 @@ ELSEWHERE = re.compile(
 
 @dataclass(frozen=True)
 class ListenParameters:
-    encoding: str = "linear16"
+    encoding: str | None = "linear16"  # None: a container, to be recognised
     sample_rate: int = 16_000
     channels: int = 1
+    multichannel: bool = False
     model: str = ""
+    version: str = ""
     language: str = "en"
     interim_results: bool = False
     punctuate: bool = True
+    smart_format: bool = False
     endpointing_ms: int | None = None
+    utterance_end_ms: int | None = None
+    vad_events: bool = False
+    keyterms: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()
+    callback: str = ""
+    recorded: bool = False
+
+    @property
+    def lanes(self) -> int:
+        return self.channels if self.multichannel else 1
+
+    @property
+    def format(self) -> AudioFormat:
+        return AudioFormat(self.encoding, self.sample_rate, self.channels, self.lanes)
+
+    @property
+    def features(self) -> Features:
+        return Features(self.interim_results, self.vad_events, self.utterance_end_ms)
 
     def options(self) -> StreamOptions:
         return StreamOptions(
@@ -40,6 +64,8 @@ class ListenParameters:
             language="" if self.language == "multi" else self.language,
             interim_results=self.interim_results,
             endpointing_ms=self.endpointing_ms,
+            keyterms=self.keyterms,
+            recorded=self.recorded,
         )
 
 

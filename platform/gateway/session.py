@@ -1,19 +1,20 @@
 """One stream, from accept to close, as a protocol: no Django, no Redis, no socket and no clock of its own.
 
 What the client, the worker and the clock say goes in through `receive_…` and `tick`; what is to be said
-to them is taken out through `…_to_send`. Every method may be called in any order and never raises.
+to them is taken out through `…_to_send`. Every method may be called in any order and never raises. Audio
+comes in decoded: `receive_bytes` notes what was sent, `receive_audio` takes what it was.
 
-    open ──CloseStream──▶ ending ──Ended──▶ closed        (Summary, then 1000)
-      └──────── error, disconnect, time ──────▶ closed     (Problem, then the error's close code)
+    open ──CloseStream──▶ ending ──all lanes ended──▶ closed    (Summary, then 1000)
+      └──────── error, disconnect, time ────────────▶ closed    (Problem, then the error's close code)
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from gateway.audio import Decoder
 from gateway.errors import (
     BadMessage,
     EngineFailed,
@@ -24,36 +25,33 @@ from gateway.errors import (
     WorkerLost,
 )
 from gateway.events import (
-    AudioReceived,
     ClientMessage,
     Close,
     CloseStream,
     Command,
     Finalize,
     Problem,
+    SpeechBegan,
     Summary,
     Transcript,
     UsageRange,
+    UtteranceEnd,
 )
+from gateway.lane import Lane, OutOfOrder
+from gateway.pauses import PauseWatch
 from wire.messages import (
-    BYTES_PER_SAMPLE,
     SAMPLE_RATE,
-    Abort,
-    Audio,
-    End,
     Ended,
     Failed,
     Final,
-    Flush,
     Flushed,
     Partial,
     Progress,
+    SpeechStarted,
     ToGateway,
     ToWorker,
 )
 
-# A longer frame is sent to the worker in pieces, so that one stream's hour does not hold up the others' tick.
-MAX_AUDIO_ITEM_BYTES = 32_000
 MAX_BAD_MESSAGES = 20
 MAX_FLUSHES_WAITING = 16
 MAX_MESSAGES_WAITING = 256
@@ -67,6 +65,15 @@ class Limits:
     usage_every_s: float
 
 
+@dataclass(frozen=True)
+class Features:
+    """What the client wants to hear beside finals."""
+
+    interim_results: bool = False
+    vad_events: bool = False
+    utterance_end_ms: int | None = None
+
+
 class State(Enum):
     OPEN = auto()
     ENDING = auto()
@@ -74,52 +81,47 @@ class State(Enum):
 
 
 class Session:
-    def __init__(
-        self,
-        *,
-        stream: str,
-        decoder: Decoder,
-        limits: Limits,
-        interim_results: bool,
-        now: float,
-        epoch: int = 1,
-    ) -> None:
-        self.stream = stream
-        self.epoch = epoch
+    def __init__(self, *, lanes: tuple[Lane, ...], limits: Limits, features: Features, now: float) -> None:
+        self.lanes = lanes
         self.state = State.OPEN
-        self.billed_ms = 0
-        self._decoder = decoder
-        self._limits = limits
-        self._interim_results = interim_results
+        self._by_name = {lane.name: lane for lane in lanes}
+        self._limits, self.features = limits, features
+        self._pauses = [PauseWatch(features.utterance_end_ms or 0) for _ in lanes]
         self._opened_at = self._heard_at = now
         self._sha256 = hashlib.sha256()
-        self._sent = 0  # samples given to the worker
-        self._processed = 0  # samples the worker has put through its engine
-        self._next_index = 0  # of the worker's finals
-        self._next_seq = 0  # of ours
-        self._flushes_asked = self._flushes_done = 0
-        self._held_final: Transcript | None = None
+        self._next_seq = 0
         self._bad_messages = 0
-        self._to_worker: list[ToWorker] = []
         self._to_client: list[ClientMessage] = []
-        self._usage: list[UsageRange] = []
         self._close: Close | None = None
 
+    def restart_clock(self, now: float) -> None:
+        """The client could not speak before it was let in."""
+        self._opened_at = self._heard_at = now
+
     # ---- the client
+
+    def receive_bytes(self, data: bytes, now: float) -> None:
+        """Audio has come, in whatever encoding."""
+        if self.state is State.OPEN:
+            self._heard_at = now
+            self._sha256.update(data)
+
+    def receive_audio(self, pcm: Iterable[bytes], input_ms: int) -> None:
+        """The samples of each lane, and how many milliseconds of audio the client has sent by now."""
+        if self.state is State.OPEN:
+            for lane, samples in zip(self.lanes, pcm, strict=True):
+                lane.send_audio(samples, input_ms)
 
     def receive(self, command: Command, now: float) -> None:
         if self.state is not State.OPEN:
             return
         self._heard_at = now
-        if isinstance(command, AudioReceived):
-            self._sha256.update(command.data)
-            self._send_audio(self._decoder.feed(command.data))
-        elif isinstance(command, Finalize):
-            self._flushes_asked += 1
-            self._to_worker.append(Flush(stream=self.stream, epoch=self.epoch, token=self._flushes_asked))
+        if isinstance(command, Finalize):
+            for lane in self.lanes:
+                lane.flush()
         elif isinstance(command, CloseStream):
-            self._send_audio(self._decoder.finish())
-            self._to_worker.append(End(stream=self.stream, epoch=self.epoch))
+            for lane in self.lanes:
+                lane.end(lane.input_ms)
             self.state = State.ENDING
 
     def receive_bad_message(self, error: BadMessage, now: float) -> None:
@@ -136,37 +138,44 @@ class Session:
     def receive_disconnect(self) -> None:
         """The socket is gone: what was processed is billed, the rest is not done."""
         if self.state is not State.CLOSED:
-            self._to_worker.append(Abort(stream=self.stream, epoch=self.epoch))
-            self._bill(self._processed_ms)
+            for lane in self.lanes:
+                lane.abort()
+            self._bill_all()
             self._shut(Close(1006))
 
     # ---- the worker
 
     def receive_from_worker(self, item: ToGateway) -> None:
-        if self.state is State.CLOSED or item.stream != self.stream or item.epoch != self.epoch:
+        lane = self._by_name.get(item.stream)
+        if self.state is State.CLOSED or lane is None or lane.ended:
             return
         if isinstance(item, Progress):
-            self._progress(item.processed)
+            self._progress(lane, item)
         elif isinstance(item, Partial):
-            self._partial(item)
+            self._partial(lane, item)
         elif isinstance(item, Final):
-            self._final(item)
+            try:
+                self._say_finals(lane, lane.final(item))
+            except OutOfOrder:
+                # The link delivers in order; should it ever not, stop rather than lose or repeat words.
+                self.fail(StreamError("Its results came out of order."))
         elif isinstance(item, Flushed):
-            self._flushed(item)
+            self._say_finals(lane, lane.flushed(item))
+        elif isinstance(item, SpeechStarted):
+            if self.features.vad_events:
+                self._to_client.append(SpeechBegan(item.at_ms, lane.channel))
         elif isinstance(item, Ended):
-            self._progress(item.processed)
-            self._release_final(from_finalize=self._flushes_done < self._flushes_asked)
-            self._bill(self._processed_ms)
-            self._to_client.append(Summary(self._decoder.input_ms, self._sha256.hexdigest(), self.billed_ms))
-            self._shut(Close(1000))
+            self._ended(lane, item)
         elif isinstance(item, Failed):
-            self._progress(item.processed)
-            # The worker has freed the slot itself: there is nothing left to abort.
-            self._fail_without_abort(EngineFailed(f"Reason: {item.code}."))
+            lane.progress(item.processed)
+            lane.ended = True  # the worker has freed the slot itself: there is nothing to abort
+            self.fail(EngineFailed(f"Reason: {item.code}."))
 
-    def receive_worker_lost(self) -> None:
-        if self.state is not State.CLOSED:
-            self._fail_without_abort(WorkerLost())
+    def receive_worker_lost(self, name: str) -> None:
+        """The worker of the lane with this name is gone."""
+        if self.state is not State.CLOSED and (lane := self._by_name.get(name)):
+            lane.ended = True
+            self.fail(WorkerLost())
 
     # ---- the clock and the house
 
@@ -188,31 +197,46 @@ class Session:
         return deadline
 
     def fail(self, error: GatewayError) -> None:
-        """End the stream by name, on behalf of the gateway: a revoked key, a slow client, a stop."""
-        if self.state is not State.CLOSED:
-            self._to_worker.append(Abort(stream=self.stream, epoch=self.epoch))
-            self._fail_without_abort(error)
+        """End the stream by name: a failure, a revoked key, a slow client, a stop."""
+        if self.state is State.CLOSED:
+            return
+        for lane in self.lanes:
+            lane.abort()
+            self._say_finals(lane, lane.release())
+        self._bill_all()
+        self._to_client.append(Problem(error))
+        self._shut(Close(error.close_code, error.code))
+
+    @property
+    def billed_ms(self) -> int:
+        return sum(lane.billed_ms for lane in self.lanes)
 
     @property
     def window_full(self) -> bool:
         """True while so much waits, for the worker or for the client, that the client is not to be read."""
         return self.state is State.OPEN and (
-            self._sent - self._processed >= self._limits.window_s * SAMPLE_RATE
-            or self._flushes_asked - self._flushes_done >= MAX_FLUSHES_WAITING
-            or len(self._to_client) >= MAX_MESSAGES_WAITING
+            len(self._to_client) >= MAX_MESSAGES_WAITING or any(map(self._full, self.lanes))
+        )
+
+    def _full(self, lane: Lane) -> bool:
+        return (
+            lane.waiting_samples >= self._limits.window_s * SAMPLE_RATE
+            or lane.flushes_asked - lane.flushes_done >= MAX_FLUSHES_WAITING
         )
 
     # ---- what is to be sent
 
-    def items_to_send(self) -> list[ToWorker]:
-        items, self._to_worker = self._to_worker, []
+    def items_to_send(self, lane: Lane) -> list[ToWorker]:
+        items, lane.to_worker = lane.to_worker, []
         return items
 
     def next_message_to_send(self) -> ClientMessage | None:
         return self._to_client.pop(0) if self._to_client else None
 
     def usage_to_record(self) -> list[UsageRange]:
-        usage, self._usage = self._usage, []
+        usage = [part for lane in self.lanes for part in lane.usage]
+        for lane in self.lanes:
+            lane.usage.clear()
         return usage
 
     @property
@@ -222,36 +246,19 @@ class Session:
 
     # ---- inside
 
-    def _send_audio(self, pcm: bytes) -> None:
-        for start in range(0, len(pcm), MAX_AUDIO_ITEM_BYTES):
-            piece = pcm[start : start + MAX_AUDIO_ITEM_BYTES]
-            self._to_worker.append(
-                Audio(stream=self.stream, epoch=self.epoch, position=self._sent, pcm=piece)
-            )
-            self._sent += len(piece) // BYTES_PER_SAMPLE
+    def _progress(self, lane: Lane, item: Progress) -> None:
+        lane.progress(item.processed)
+        lane.bill(at_least_ms=int(self._limits.usage_every_s * 1000))
+        if self.features.utterance_end_ms is not None:
+            watch = self._pauses[lane.channel]
+            ended_ms = watch.silence(lane.processed_ms, lane.speech_end_ms(item))
+            if ended_ms is not None:
+                self._to_client.append(UtteranceEnd(ended_ms, lane.channel))
 
-    @property
-    def _processed_ms(self) -> int:
-        # Resampling rounds; when all of it is processed, what the client sent is the exact figure.
-        if self.state is State.ENDING and self._processed >= self._sent:
-            return self._decoder.input_ms
-        return min(self._processed * 1000 // SAMPLE_RATE, self._decoder.input_ms)
-
-    def _progress(self, processed: int) -> None:
-        # A worker cannot have processed what it was not sent; believing it would bill what was not there.
-        self._processed = max(self._processed, min(processed, self._sent))
-        if self._processed_ms - self.billed_ms >= self._limits.usage_every_s * 1000:
-            self._bill(self._processed_ms)
-
-    def _bill(self, to_ms: int) -> None:
-        if to_ms > self.billed_ms:
-            self._usage.append(UsageRange(self.billed_ms, to_ms))
-            self.billed_ms = to_ms
-
-    def _partial(self, item: Partial) -> None:
-        if not self._interim_results:
+    def _partial(self, lane: Lane, item: Partial) -> None:
+        if not self.features.interim_results:
             return
-        self._drop_unsent_partial()
+        self._drop_unsent_partial(lane.channel)
         self._to_client.append(
             Transcript(
                 seq=self._next_seq,
@@ -261,63 +268,40 @@ class Session:
                 is_final=False,
                 stability=item.stability,
                 billed_ms=self.billed_ms,
+                channel=lane.channel,
             )
         )
 
-    def _final(self, item: Final) -> None:
-        if item.index != self._next_index:
-            # The link delivers in order; should it ever not, stop rather than lose or repeat words.
-            self.fail(StreamError("Its results came out of order."))
-            return
-        self._next_index += 1
-        self._release_final()
-        self._held_final = Transcript(
-            seq=self._next_seq,
-            words=item.words,
-            start_ms=item.start_ms,
-            end_ms=item.end_ms,
-            is_final=True,
-            speech_final=item.speech_final,
-            billed_ms=self.billed_ms,
-        )
-        # The last final before `Flushed` is the one to be marked; until that is known it is held back.
-        if self._flushes_done == self._flushes_asked:
-            self._release_final()
+    def _say_finals(self, lane: Lane, finals: Iterable[Transcript]) -> None:
+        for final in finals:
+            self._drop_unsent_partial(lane.channel)
+            self._to_client.append(replace(final, seq=self._next_seq, billed_ms=self.billed_ms))
+            self._pauses[lane.channel].hear(final.words)
+            self._next_seq += 1
 
-    def _flushed(self, item: Flushed) -> None:
-        if not self._flushes_done < item.token <= self._flushes_asked:
-            return
-        self._flushes_done = item.token
-        if self._held_final is None:
-            at_ms = self._processed_ms
-            self._held_final = Transcript(
-                seq=self._next_seq,
-                words=(),
-                start_ms=at_ms,
-                end_ms=at_ms,
-                is_final=True,
-                billed_ms=self.billed_ms,
-            )
-        self._release_final(from_finalize=True)
-
-    def _release_final(self, *, from_finalize: bool = False) -> None:
-        if self._held_final is None:
-            return
-        self._drop_unsent_partial()
-        self._to_client.append(replace(self._held_final, from_finalize=from_finalize))
-        self._held_final = None
-        self._next_seq += 1
-
-    def _drop_unsent_partial(self) -> None:
+    def _drop_unsent_partial(self, channel: int) -> None:
         """A client that does not read loses partials, never finals; a newer result makes a partial stale."""
-        if self._to_client and isinstance(last := self._to_client[-1], Transcript) and not last.is_final:
-            self._to_client.pop()
+        for index in range(len(self._to_client) - 1, -1, -1):
+            message = self._to_client[index]
+            if not isinstance(message, Transcript) or message.is_final:
+                return
+            if message.channel == channel:
+                del self._to_client[index]
+                return
 
-    def _fail_without_abort(self, error: GatewayError) -> None:
-        self._release_final()
-        self._bill(self._processed_ms)
-        self._to_client.append(Problem(error))
-        self._shut(Close(error.close_code, error.code))
+    def _ended(self, lane: Lane, item: Ended) -> None:
+        lane.progress(item.processed)
+        self._say_finals(lane, lane.release(from_finalize=lane.flushes_done < lane.flushes_asked))
+        lane.bill()
+        lane.ended = True
+        if all(lane.ended for lane in self.lanes):
+            audio_ms = max(lane.input_ms for lane in self.lanes)
+            self._to_client.append(Summary(audio_ms, self._sha256.hexdigest(), self.billed_ms))
+            self._shut(Close(1000))
+
+    def _bill_all(self) -> None:
+        for lane in self.lanes:
+            lane.bill()
 
     def _shut(self, close: Close) -> None:
         self.state = State.CLOSED

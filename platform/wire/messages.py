@@ -126,10 +126,12 @@ class Flushed(Item, frozen=True, kw_only=True, omit_defaults=True):
 
 class Progress(Item, frozen=True, kw_only=True, omit_defaults=True):
     """The watermark. Audio before `confirmed` is in a final or was silence and is never needed again;
-    audio before `processed` has been through the engine and is billed."""
+    audio before `processed` has been through the engine and is billed. `speech_end` is where the last
+    speech heard so far ends: at `processed` while somebody speaks; 0 when the engine cannot tell."""
 
     processed: int
     confirmed: int
+    speech_end: int = 0
 
 
 class Ended(Item, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,21 +6,26 @@ the customer's callback as nothing at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
+from gateway.about import About
 from gateway.errors import BadMessage
 from gateway.events import (
+    AudioReceived,
     ClientMessage,
     CloseStream,
     Command,
     Finalize,
+    Heard,
     KeepAlive,
     Problem,
+    SpeechBegan,
     Summary,
     Transcript,
+    UtteranceEnd,
 )
 from wire.messages import Word
 
@@ -40,18 +45,21 @@ _decoder = msgspec.json.Decoder(_Typed)
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True)
-class About:
-    """What stays the same in all messages of a stream."""
+class Deepgram:
+    """The dialect of one stream."""
 
-    request_id: str
-    region: str
-    worker: str
-    model: str
-    version: str
-    arch: str
-    created: str
-    punctuate: bool = True
+    def greet(self, about: About) -> Iterable[str]:
+        self._about = about
+        return ()
+
+    def decode(self, message: str | bytes) -> Iterable[Heard]:
+        if isinstance(message, str):
+            return (decode_text(message),)
+        # An empty frame is how Deepgram's older clients say CloseStream.
+        return (AudioReceived(message) if message else CloseStream(),)
+
+    def encode(self, message: ClientMessage) -> Iterable[str]:
+        return (encode(message, self._about),)
 
 
 def decode_text(text: str) -> Command:
@@ -75,6 +83,18 @@ def _body(message: ClientMessage, about: About) -> dict[str, object]:
         return _results(message, about)
     if isinstance(message, Summary):
         return _metadata(message, about)
+    if isinstance(message, SpeechBegan):
+        return {
+            "type": "SpeechStarted",
+            "channel": [message.channel, about.channels],
+            "timestamp": _seconds(message.at_ms),
+        }
+    if isinstance(message, UtteranceEnd):
+        return {
+            "type": "UtteranceEnd",
+            "channel": [message.channel, about.channels],
+            "last_word_end": _seconds(message.last_word_end_ms),
+        }
     return error_body(message, about.request_id)
 
 
@@ -89,7 +109,7 @@ def _results(result: Transcript, about: About) -> dict[str, object]:
     }
     body: dict[str, object] = {
         "type": "Results",
-        "channel_index": [0, 1],
+        "channel_index": [result.channel, about.channels],
         "duration": _seconds(result.end_ms - result.start_ms),
         "start": _seconds(result.start_ms),
         "is_final": result.is_final,
@@ -119,9 +139,11 @@ def _metadata(summary: Summary, about: About) -> dict[str, object]:
         "sha256": summary.audio_sha256,
         "created": about.created,
         "duration": _seconds(summary.audio_ms),
-        "channels": 1,
+        "channels": about.channels,
         "models": [about.model],
         "model_info": {about.model: _model_info(about)},
+        **({"tags": list(about.tags)} if about.tags else {}),
+        **({"extra": dict(about.extra)} if about.extra else {}),
         "region": about.region,
         "worker": about.worker,
         "billed_seconds": _seconds(summary.billed_ms),

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway import audio
 from gateway.events import Finalize
 from gateway.flow import MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES, Inbox, Outlet
-from gateway.session import MAX_FLUSHES_WAITING, MAX_MESSAGES_WAITING, Limits, Session, State
+from gateway.lane import Lane
+from gateway.session import MAX_FLUSHES_WAITING, MAX_MESSAGES_WAITING, Features, Limits, Session, State
 from wire.messages import Final, Flushed
 
 
@@ -77,8 +77,7 @@ async def test_whoever_writes_waits_until_the_client_reads() -> None:
 
 def session() -> Session:
     limits = Limits(idle_s=10, max_s=3600, window_s=20, usage_every_s=5)
-    decoder = audio.decoder("linear16", 16_000)
-    return Session(stream="s", decoder=decoder, limits=limits, interim_results=True, now=0.0)
+    return Session(lanes=(Lane("s"),), limits=limits, features=Features(interim_results=True), now=0.0)
 
 
 def test_a_client_that_asks_for_finals_without_end_is_read_no_further() -> None:

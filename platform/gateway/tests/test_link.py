@@ -107,7 +107,7 @@ class Ear:
         self.items.append(item)
         self.changed.set()
 
-    def receive_worker_lost(self) -> None:
+    def receive_worker_lost(self, stream: str) -> None:
         self.lost += 1
         self.changed.set()
 

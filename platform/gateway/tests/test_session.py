@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import audio
+from gateway.audio.base import AudioFormat, Decoder
+from gateway.audio.decoders import decoder
 from gateway.errors import AccessRefused, BadMessage, ClientTooSlow
 from gateway.events import (
     AudioReceived,
     Close,
     CloseStream,
-    Command,
     Finalize,
     KeepAlive,
     Problem,
@@ -23,7 +24,8 @@ from gateway.events import (
     Transcript,
     UsageRange,
 )
-from gateway.session import MAX_AUDIO_ITEM_BYTES, MAX_BAD_MESSAGES, Limits, Session, State
+from gateway.lane import MAX_AUDIO_ITEM_BYTES, Lane
+from gateway.session import MAX_BAD_MESSAGES, Features, Limits, Session, State
 from tenants.errors import KeyRevoked
 from wire.messages import (
     Abort,
@@ -38,6 +40,7 @@ from wire.messages import (
     Progress,
     SpeechStarted,
     ToGateway,
+    ToWorker,
     Word,
 )
 
@@ -46,13 +49,34 @@ SECOND = b"\x01\x00" * 16_000
 
 
 def session(rate: int = 16_000, *, interim: bool = True, limits: Limits = LIMITS) -> Session:
-    return Session(
-        stream="s",
-        decoder=audio.decoder("linear16", rate),
+    s = Session(
+        lanes=(Lane("s"),),
         limits=limits,
-        interim_results=interim,
+        features=Features(interim_results=interim, vad_events=True),
         now=0.0,
     )
+    decoders[s] = decoder(AudioFormat("linear16", rate))
+    return s
+
+
+decoders: WeakKeyDictionary[Session, Decoder] = WeakKeyDictionary()
+
+
+def hear(s: Session, data: bytes, now: float = 0) -> None:
+    """What a stream does with bytes that have come."""
+    s.receive_bytes(data, now)
+    for pcm in decoders[s].feed(data):
+        s.receive_audio(pcm, decoders[s].input_ms)
+
+
+def close_stream(s: Session, now: float = 0) -> None:
+    for pcm in decoders[s].finish():
+        s.receive_audio(pcm, decoders[s].input_ms)
+    s.receive(CloseStream(), now)
+
+
+def to_worker(s: Session) -> list[ToWorker]:
+    return [item for lane in s.lanes for item in s.items_to_send(lane)]
 
 
 def words(text: str) -> tuple[Word, ...]:
@@ -78,10 +102,10 @@ def said(s: Session) -> list[object]:
 
 def test_audio_goes_to_the_worker_in_order_and_without_a_gap() -> None:
     s = session()
-    s.receive(AudioReceived(SECOND * 3), 0)
-    s.receive(AudioReceived(SECOND[:7]), 0)
-    s.receive(AudioReceived(SECOND[7:]), 0)
-    items = s.items_to_send()
+    hear(s, SECOND * 3, 0)
+    hear(s, SECOND[:7], 0)
+    hear(s, SECOND[7:], 0)
+    items = to_worker(s)
     assert all(isinstance(item, Audio) and len(item.pcm) <= MAX_AUDIO_ITEM_BYTES for item in items)
     position = 0
     for item in items:
@@ -127,7 +151,7 @@ def test_a_client_that_does_not_read_keeps_one_partial_and_every_final() -> None
 def test_finalize_marks_the_last_final_before_it_is_flushed() -> None:
     s = session()
     s.receive(Finalize(), 0)
-    assert s.items_to_send() == [Flush(stream="s", epoch=1, token=1)]
+    assert to_worker(s) == [Flush(stream="s", epoch=1, token=1)]
     s.receive_from_worker(final(0))
     assert said(s) == []
     s.receive_from_worker(final(1, speech_final=True))
@@ -159,60 +183,64 @@ def test_two_finalizes_have_two_answers_and_a_repeated_token_none() -> None:
 
 def test_close_stream_drains_then_summarises_then_closes() -> None:
     s = session()
-    s.receive(AudioReceived(SECOND), 0)
-    s.receive(CloseStream(), 1)
-    assert s.items_to_send()[-1] == End(stream="s", epoch=1)
+    hear(s, SECOND, 0)
+    close_stream(s, 1)
+    assert to_worker(s)[-1] == End(stream="s", epoch=1)
     assert s.close_to_send is None
-    s.receive(AudioReceived(SECOND), 1)
-    assert s.items_to_send() == []
+    hear(s, SECOND, 1)
+    assert to_worker(s) == []
     s.receive_from_worker(final(0))
     s.receive_from_worker(Ended(stream="s", epoch=1, processed=16_000))
     last = said(s)[-1]
     assert last == Summary(1000, hashlib.sha256(SECOND).hexdigest(), 1000)
     assert s.close_to_send == Close(1000)
-    assert s.usage_to_record() == [UsageRange(0, 1000)]
+    assert s.usage_to_record() == [UsageRange("s", 0, 1000)]
 
 
 def test_usage_comes_in_disjoint_ranges_and_ends_exactly_where_the_audio_does() -> None:
     s = session()
     for _ in range(12):
-        s.receive(AudioReceived(SECOND), 0)
-    s.receive(AudioReceived(SECOND[: 2 * 16 * 7]), 0)
+        hear(s, SECOND, 0)
+    hear(s, SECOND[: 2 * 16 * 7], 0)
     for processed in range(0, 12 * 16_000, 1600):
         s.receive_from_worker(Progress(stream="s", epoch=1, processed=processed, confirmed=0))
-    s.receive(CloseStream(), 0)
+    close_stream(s, 0)
     s.receive_from_worker(Ended(stream="s", epoch=1, processed=12 * 16_000 + 112))
     ranges = s.usage_to_record()
-    assert ranges == [UsageRange(0, 5000), UsageRange(5000, 10_000), UsageRange(10_000, 12_007)]
+    assert ranges == [
+        UsageRange("s", 0, 5000),
+        UsageRange("s", 5000, 10_000),
+        UsageRange("s", 10_000, 12_007),
+    ]
 
 
 def test_resampled_audio_is_billed_by_what_the_client_sent() -> None:
     s = session(48_000)
-    s.receive(AudioReceived(b"\x00\x00" * 48_000), 0)
-    s.receive(CloseStream(), 0)
-    sent = sum(len(item.pcm) // 2 for item in s.items_to_send() if isinstance(item, Audio))
+    hear(s, b"\x00\x00" * 48_000, 0)
+    close_stream(s, 0)
+    sent = sum(len(item.pcm) // 2 for item in to_worker(s) if isinstance(item, Audio))
     assert abs(sent - 16_000) <= 1
     s.receive_from_worker(Ended(stream="s", epoch=1, processed=sent))
-    assert s.usage_to_record() == [UsageRange(0, 1000)]
+    assert s.usage_to_record() == [UsageRange("s", 0, 1000)]
 
 
 def test_a_worker_cannot_make_us_bill_audio_that_was_not_sent() -> None:
     s = session()
-    s.receive(AudioReceived(SECOND), 0)
+    hear(s, SECOND, 0)
     s.receive_from_worker(Progress(stream="s", epoch=1, processed=10**9, confirmed=0))
     s.receive_disconnect()
-    assert s.usage_to_record() == [UsageRange(0, 1000)]
+    assert s.usage_to_record() == [UsageRange("s", 0, 1000)]
 
 
 def test_a_client_that_leaves_frees_the_slot_and_pays_for_what_was_processed() -> None:
     s = session()
-    s.receive(AudioReceived(SECOND * 4), 0)
+    hear(s, SECOND * 4, 0)
     s.receive_from_worker(Progress(stream="s", epoch=1, processed=2 * 16_000, confirmed=0))
-    s.items_to_send()
+    to_worker(s)
     s.receive_disconnect()
     s.receive_disconnect()
-    assert s.items_to_send() == [Abort(stream="s", epoch=1)]
-    assert s.usage_to_record() == [UsageRange(0, 2000)]
+    assert to_worker(s) == [Abort(stream="s", epoch=1)]
+    assert s.usage_to_record() == [UsageRange("s", 0, 2000)]
 
 
 def test_silence_on_the_socket_closes_with_the_code_clients_know() -> None:
@@ -226,12 +254,12 @@ def test_silence_on_the_socket_closes_with_the_code_clients_know() -> None:
     assert isinstance(problem, Problem)
     assert problem.error.code == "NET-0001"
     assert s.close_to_send == Close(1011, "NET-0001")
-    assert s.items_to_send() == [Abort(stream="s", epoch=1)]
+    assert to_worker(s) == [Abort(stream="s", epoch=1)]
 
 
 def test_the_idle_clock_stands_while_we_do_not_listen() -> None:
     s = session()
-    s.receive(AudioReceived(SECOND * 20), 0)
+    hear(s, SECOND * 20, 0)
     assert s.window_full
     s.tick(100)
     assert s.state is State.OPEN
@@ -260,22 +288,22 @@ def test_a_bad_message_costs_an_error_and_many_cost_the_stream() -> None:
 
 def test_a_lost_worker_is_said_by_name() -> None:
     s = session()
-    s.receive_worker_lost()
-    s.receive_worker_lost()
+    s.receive_worker_lost("s")
+    s.receive_worker_lost("s")
     assert s.close_to_send == Close(4503, "worker_lost")
     assert len(said(s)) == 1
-    assert s.items_to_send() == []
+    assert to_worker(s) == []
 
 
 def test_a_failed_engine_bills_what_it_did_and_gives_up_the_held_final() -> None:
     s = session()
-    s.receive(AudioReceived(SECOND * 3), 0)
+    hear(s, SECOND * 3, 0)
     s.receive(Finalize(), 0)
     s.receive_from_worker(final(0))
     s.receive_from_worker(Failed(stream="s", epoch=1, code="engine_failed", processed=2 * 16_000))
     kinds = [type(m) for m in said(s)]
     assert kinds == [Transcript, Problem]
-    assert s.usage_to_record() == [UsageRange(0, 2000)]
+    assert s.usage_to_record() == [UsageRange("s", 0, 2000)]
     assert s.close_to_send == Close(4500, "engine_failed")
 
 
@@ -284,7 +312,7 @@ def test_the_house_can_end_a_stream(error: Exception) -> None:
     s = session()
     s.fail(error)  # type: ignore[arg-type]
     s.fail(ClientTooSlow())
-    assert s.items_to_send() == [Abort(stream="s", epoch=1)]
+    assert to_worker(s) == [Abort(stream="s", epoch=1)]
     assert s.close_to_send == Close(1008, error.code)  # type: ignore[attr-defined]
 
 
@@ -295,10 +323,9 @@ def test_results_out_of_order_stop_the_stream_rather_than_lose_words() -> None:
     assert s.close_to_send.reason == "stream_error"
 
 
-def test_other_streams_and_other_epochs_are_nobodys() -> None:
+def test_other_streams_are_nobodys() -> None:
     s = session()
     s.receive_from_worker(Final(stream="t", epoch=1, index=0, start_ms=0, end_ms=1, words=words("theirs")))
-    s.receive_from_worker(Final(stream="s", epoch=2, index=0, start_ms=0, end_ms=1, words=words("late")))
     assert said(s) == []
 
 
@@ -350,17 +377,18 @@ def test_any_order_of_anything_never_raises_and_never_bills_twice(steps: list[ob
     now = 0.0
     for step in steps:
         if isinstance(step, AudioReceived | KeepAlive | Finalize | CloseStream):
-            command: Command = step
-            if isinstance(command, AudioReceived) and s.state is State.OPEN:
-                received += len(command.data)
-            s.receive(command, now)
+            if not isinstance(step, AudioReceived):
+                s.receive(step, now)
+            elif s.state is State.OPEN:
+                received += len(step.data)
+                hear(s, step.data, now)
         elif isinstance(step, float):
             now += step
             s.tick(now)
         elif step == "gone":
             s.receive_disconnect()
         elif step == "lost":
-            s.receive_worker_lost()
+            s.receive_worker_lost("s")
         elif step == "bad":
             s.receive_bad_message(BadMessage(), now)
         else:
@@ -389,9 +417,9 @@ def test_any_split_of_the_bytes_gives_the_same_audio_and_the_same_bill(
     def run(pieces: list[bytes]) -> tuple[bytes, list[UsageRange]]:
         s = session(rate)
         for piece in pieces:
-            s.receive(AudioReceived(piece), 0)
-        s.receive(CloseStream(), 0)
-        pcm = b"".join(item.pcm for item in s.items_to_send() if isinstance(item, Audio))
+            hear(s, piece, 0)
+        close_stream(s, 0)
+        pcm = b"".join(item.pcm for item in to_worker(s) if isinstance(item, Audio))
         s.receive_from_worker(Ended(stream="s", epoch=1, processed=len(pcm) // 2))
         return pcm, s.usage_to_record()
 

@@ -10,7 +10,8 @@ from deepgram.listen.v1.types.listen_v1results import ListenV1Results
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.deepgram import MAX_TEXT_BYTES, About, bare_word, decode_text, encode
+from gateway.about import About
+from gateway.dialects.deepgram import MAX_TEXT_BYTES, bare_word, decode_text, encode
 from gateway.errors import BadMessage, WorkerLost
 from gateway.events import CloseStream, Finalize, KeepAlive, Problem, Summary, Transcript
 from wire.messages import Word

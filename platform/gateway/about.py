@@ -1,0 +1,20 @@
+"""What stays the same in all messages of a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class About:
+    request_id: str
+    region: str
+    worker: str
+    model: str
+    version: str
+    arch: str
+    created: str
+    channels: int = 1
+    punctuate: bool = True
+    tags: tuple[str, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()

@@ -58,6 +58,7 @@ LONGER: dict[str, str] = {}  # a file over MAX_LINES, and why it is not split
 NOT_A_MODULE: dict[str, str] = {
     "inference_worker/engines/tests/test_contract.py": "what every engine has in common",
     "ops/deploy/tests/test_compose.py": "docker-compose.yml and the Dockerfile",
+    "platform/gateway/tests/test_session_properties.py": "what no order of events can break in a session",
     "tenants/tests/test_isolation.py": "what every model of tenants has in common",
 }
 

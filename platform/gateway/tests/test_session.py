@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import pairwise
-from weakref import WeakKeyDictionary
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from gateway.audio.base import AudioFormat, Decoder
-from gateway.audio.decoders import decoder
 from gateway.errors import AccessRefused, BadMessage, ClientTooSlow
 from gateway.events import (
-    AudioReceived,
     Close,
-    CloseStream,
     Finalize,
     KeepAlive,
     Problem,
@@ -24,8 +16,19 @@ from gateway.events import (
     Transcript,
     UsageRange,
 )
-from gateway.lane import MAX_AUDIO_ITEM_BYTES, Lane
-from gateway.session import MAX_BAD_MESSAGES, Features, Limits, Session, State
+from gateway.lane import MAX_AUDIO_ITEM_BYTES
+from gateway.session import MAX_BAD_MESSAGES, Limits, State
+from gateway.tests.driving import (
+    SECOND,
+    close_stream,
+    final,
+    hear,
+    partial,
+    said,
+    session,
+    to_worker,
+    words,
+)
 from tenants.errors import KeyRevoked
 from wire.messages import (
     Abort,
@@ -36,68 +39,8 @@ from wire.messages import (
     Final,
     Flush,
     Flushed,
-    Partial,
     Progress,
-    SpeechStarted,
-    ToGateway,
-    ToWorker,
-    Word,
 )
-
-LIMITS = Limits(idle_s=10, max_s=3600, window_s=20, usage_every_s=5)
-SECOND = b"\x01\x00" * 16_000
-
-
-def session(rate: int = 16_000, *, interim: bool = True, limits: Limits = LIMITS) -> Session:
-    s = Session(
-        lanes=(Lane("s"),),
-        limits=limits,
-        features=Features(interim_results=interim, vad_events=True),
-        now=0.0,
-    )
-    decoders[s] = decoder(AudioFormat("linear16", rate))
-    return s
-
-
-decoders: WeakKeyDictionary[Session, Decoder] = WeakKeyDictionary()
-
-
-def hear(s: Session, data: bytes, now: float = 0) -> None:
-    """What a stream does with bytes that have come."""
-    s.receive_bytes(data, now)
-    for pcm in decoders[s].feed(data):
-        s.receive_audio(pcm, decoders[s].input_ms)
-
-
-def close_stream(s: Session, now: float = 0) -> None:
-    for pcm in decoders[s].finish():
-        s.receive_audio(pcm, decoders[s].input_ms)
-    s.receive(CloseStream(), now)
-
-
-def to_worker(s: Session) -> list[ToWorker]:
-    return [item for lane in s.lanes for item in s.items_to_send(lane)]
-
-
-def words(text: str) -> tuple[Word, ...]:
-    return tuple(Word(w, i * 100, i * 100 + 90, 0.9) for i, w in enumerate(text.split()))
-
-
-def final(index: int, text: str = "hi", *, speech_final: bool = False) -> Final:
-    return Final(
-        stream="s", epoch=1, index=index, start_ms=0, end_ms=500, words=words(text), speech_final=speech_final
-    )
-
-
-def partial(text: str) -> Partial:
-    return Partial(stream="s", epoch=1, start_ms=0, end_ms=500, words=words(text))
-
-
-def said(s: Session) -> list[object]:
-    messages: list[object] = []
-    while (message := s.next_message_to_send()) is not None:
-        messages.append(message)
-    return messages
 
 
 def test_audio_goes_to_the_worker_in_order_and_without_a_gap() -> None:
@@ -327,102 +270,3 @@ def test_other_streams_are_nobodys() -> None:
     s = session()
     s.receive_from_worker(Final(stream="t", epoch=1, index=0, start_ms=0, end_ms=1, words=words("theirs")))
     assert said(s) == []
-
-
-COMMANDS = st.one_of(
-    st.binary(max_size=4000).map(AudioReceived),
-    st.sampled_from([KeepAlive(), Finalize(), CloseStream()]),
-)
-ITEMS = st.one_of(
-    st.builds(
-        Progress, stream=st.just("s"), epoch=st.just(1), processed=st.integers(0, 10**6), confirmed=st.just(0)
-    ),
-    st.builds(
-        Final,
-        stream=st.just("s"),
-        epoch=st.just(1),
-        index=st.integers(0, 3),
-        start_ms=st.just(0),
-        end_ms=st.just(1),
-        words=st.just(()),
-    ),
-    st.builds(
-        Partial,
-        stream=st.just("s"),
-        epoch=st.just(1),
-        start_ms=st.just(0),
-        end_ms=st.just(1),
-        words=st.just(()),
-    ),
-    st.builds(Flushed, stream=st.just("s"), epoch=st.just(1), token=st.integers(0, 4)),
-    st.builds(SpeechStarted, stream=st.just("s"), epoch=st.just(1), at_ms=st.just(0)),
-    st.builds(Ended, stream=st.just("s"), epoch=st.just(1), processed=st.integers(0, 10**6)),
-    st.builds(
-        Failed, stream=st.just("s"), epoch=st.just(1), code=st.just("x"), processed=st.integers(0, 10**6)
-    ),
-)
-
-
-@given(
-    st.lists(
-        st.one_of(COMMANDS, ITEMS, st.floats(0, 100), st.sampled_from(["gone", "lost", "bad"])), max_size=40
-    )
-)
-@settings(max_examples=300, deadline=None)
-def test_any_order_of_anything_never_raises_and_never_bills_twice(steps: list[object]) -> None:
-    s = session()
-    received = 0
-    usage: list[UsageRange] = []
-    seqs: list[int] = []
-    now = 0.0
-    for step in steps:
-        if isinstance(step, AudioReceived | KeepAlive | Finalize | CloseStream):
-            if not isinstance(step, AudioReceived):
-                s.receive(step, now)
-            elif s.state is State.OPEN:
-                received += len(step.data)
-                hear(s, step.data, now)
-        elif isinstance(step, float):
-            now += step
-            s.tick(now)
-        elif step == "gone":
-            s.receive_disconnect()
-        elif step == "lost":
-            s.receive_worker_lost("s")
-        elif step == "bad":
-            s.receive_bad_message(BadMessage(), now)
-        else:
-            item: ToGateway = step  # type: ignore[assignment]
-            s.receive_from_worker(item)
-        usage += s.usage_to_record()
-        seqs += [m.seq for m in said(s) if isinstance(m, Transcript) and m.is_final]
-    assert seqs == list(range(len(seqs)))
-    at = 0
-    for part in usage:
-        assert part.from_ms == at < part.to_ms
-        at = part.to_ms
-    assert at == s.billed_ms <= received // 2 * 1000 // 16_000
-    assert (s.close_to_send is not None) == (s.state is State.CLOSED)
-
-
-@given(
-    st.binary(min_size=1, max_size=3000),
-    st.lists(st.integers(0, 3000), max_size=10),
-    st.sampled_from([8_000, 16_000, 44_100]),
-)
-@settings(max_examples=100, deadline=None)
-def test_any_split_of_the_bytes_gives_the_same_audio_and_the_same_bill(
-    data: bytes, cuts: list[int], rate: int
-) -> None:
-    def run(pieces: list[bytes]) -> tuple[bytes, list[UsageRange]]:
-        s = session(rate)
-        for piece in pieces:
-            hear(s, piece, 0)
-        close_stream(s, 0)
-        pcm = b"".join(item.pcm for item in to_worker(s) if isinstance(item, Audio))
-        s.receive_from_worker(Ended(stream="s", epoch=1, processed=len(pcm) // 2))
-        return pcm, s.usage_to_record()
-
-    borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    pieces = [data[a:b] for a, b in pairwise(borders)]
-    assert run(pieces) == run([data])

@@ -1,0 +1,164 @@
+"""Several lanes in one session: two channels, each with its own speaker."""
+
+from __future__ import annotations
+
+from gateway.events import (
+    Close,
+    CloseStream,
+    Finalize,
+    Problem,
+    SpeechBegan,
+    Summary,
+    Transcript,
+    UtteranceEnd,
+)
+from gateway.lane import Lane
+from gateway.session import Features, Session
+from gateway.tests.driving import LIMITS, said, words
+from wire.messages import (
+    Abort,
+    Audio,
+    End,
+    Ended,
+    Failed,
+    Final,
+    Flush,
+    Flushed,
+    Partial,
+    Progress,
+    SpeechStarted,
+)
+
+LEFT, RIGHT = b"\x01\x00" * 16_000, b"\x02\x00" * 16_000
+
+
+def two_channels(utterance_end_ms: int | None = None) -> Session:
+    features = Features(interim_results=True, vad_events=True, utterance_end_ms=utterance_end_ms)
+    lanes = (Lane("s.0", 0), Lane("s.1", 1))
+    return Session(lanes=lanes, limits=LIMITS, features=features, now=0.0)
+
+
+def final(lane: int, index: int, text: str = "hi") -> Final:
+    return Final(stream=f"s.{lane}", epoch=1, index=index, start_ms=0, end_ms=500, words=words(text))
+
+
+def partial(lane: int, text: str) -> Partial:
+    return Partial(stream=f"s.{lane}", epoch=1, start_ms=0, end_ms=500, words=words(text))
+
+
+def transcripts(s: Session) -> list[Transcript]:
+    return [message for message in said(s) if isinstance(message, Transcript)]
+
+
+def test_each_channel_goes_to_its_own_lane() -> None:
+    s = two_channels()
+    s.receive_audio((LEFT, RIGHT), 1000)
+    for lane, pcm in zip(s.lanes, (LEFT, RIGHT), strict=True):
+        items = s.items_to_send(lane)
+        assert {item.stream for item in items} == {lane.name}
+        assert b"".join(item.pcm for item in items if isinstance(item, Audio)) == pcm
+        assert s.items_to_send(lane) == []
+
+
+def test_finals_have_one_seq_over_all_channels() -> None:
+    s = two_channels()
+    for lane, index in ((1, 0), (0, 0), (1, 1), (0, 1)):
+        s.receive_from_worker(final(lane, index))
+    assert [(t.seq, t.channel) for t in transcripts(s)] == [(0, 1), (1, 0), (2, 1), (3, 0)]
+
+
+def test_a_partial_makes_only_its_own_channels_partial_stale() -> None:
+    s = two_channels()
+    s.receive_from_worker(partial(0, "left"))
+    s.receive_from_worker(partial(1, "right"))
+    s.receive_from_worker(partial(0, "left again"))
+    assert [(t.channel, len(t.words)) for t in transcripts(s)] == [(1, 1), (0, 2)]
+    s.receive_from_worker(partial(0, "left"))
+    s.receive_from_worker(partial(1, "right"))
+    s.receive_from_worker(final(0, 0, "left"))
+    assert [(t.channel, t.is_final) for t in transcripts(s)] == [(1, False), (0, True)]
+
+
+def test_finalize_is_answered_by_every_channel() -> None:
+    s = two_channels()
+    s.receive(Finalize(), 0)
+    assert [s.items_to_send(lane) for lane in s.lanes] == [
+        [Flush(stream="s.0", epoch=1, token=1)],
+        [Flush(stream="s.1", epoch=1, token=1)],
+    ]
+    s.receive_from_worker(final(0, 0))
+    for lane in (0, 1):
+        s.receive_from_worker(Flushed(stream=f"s.{lane}", epoch=1, token=1))
+    assert [(t.channel, len(t.words), t.from_finalize) for t in transcripts(s)] == [
+        (0, 1, True),
+        (1, 0, True),
+    ]
+
+
+def test_the_stream_ends_when_every_channel_has_and_each_is_billed() -> None:
+    s = two_channels()
+    s.receive_audio((LEFT, RIGHT), 1000)
+    s.receive(CloseStream(), 0)
+    assert [s.items_to_send(lane)[-1] for lane in s.lanes] == [
+        End(stream="s.0", epoch=1),
+        End(stream="s.1", epoch=1),
+    ]
+    s.receive_from_worker(Ended(stream="s.1", epoch=1, processed=16_000))
+    assert s.close_to_send is None
+    s.receive_from_worker(Ended(stream="s.0", epoch=1, processed=16_000))
+    assert s.close_to_send == Close(1000)
+    summary = said(s)[-1]
+    assert isinstance(summary, Summary)
+    assert (summary.audio_ms, summary.billed_ms) == (1000, 2000)
+    usage = [(part.lane, part.from_ms, part.to_ms) for part in s.usage_to_record()]
+    assert sorted(usage) == [("s.0", 0, 1000), ("s.1", 0, 1000)]
+
+
+def test_one_channel_that_fails_ends_the_stream_and_frees_the_other() -> None:
+    s = two_channels()
+    s.receive_audio((LEFT, RIGHT), 1000)
+    for lane in s.lanes:
+        s.items_to_send(lane)
+    s.receive_from_worker(Failed(stream="s.1", epoch=1, code="engine_failed", processed=0))
+    assert s.items_to_send(s.lanes[0]) == [Abort(stream="s.0", epoch=1)]
+    assert s.items_to_send(s.lanes[1]) == []
+    assert isinstance(said(s)[-1], Problem)
+
+
+def test_a_lost_worker_of_one_channel_frees_the_other() -> None:
+    s = two_channels()
+    s.receive_worker_lost("s.0")
+    assert s.items_to_send(s.lanes[0]) == []
+    assert s.items_to_send(s.lanes[1]) == [Abort(stream="s.1", epoch=1)]
+    assert s.close_to_send == Close(4503, "worker_lost")
+
+
+def test_the_window_is_full_when_one_channel_is_behind() -> None:
+    s = two_channels()
+    s.receive_audio((LEFT * 20, RIGHT * 20), 20_000)
+    s.receive_from_worker(Progress(stream="s.0", epoch=1, processed=20 * 16_000, confirmed=0))
+    assert s.window_full
+    s.receive_from_worker(Progress(stream="s.1", epoch=1, processed=20 * 16_000, confirmed=0))
+    assert not s.window_full
+
+
+def test_speech_and_pauses_are_told_of_each_channel_if_asked_for() -> None:
+    s = two_channels(utterance_end_ms=1000)
+    s.receive_audio((LEFT * 10, RIGHT * 10), 10_000)
+    s.receive_from_worker(SpeechStarted(stream="s.1", epoch=1, at_ms=120))
+    s.receive_from_worker(final(1, 0))
+    for second in range(1, 4):
+        s.receive_from_worker(
+            Progress(stream="s.1", epoch=1, processed=second * 16_000, confirmed=0, speech_end=1600)
+        )
+    events = [message for message in said(s) if not isinstance(message, Transcript)]
+    assert events == [SpeechBegan(120, 1), UtteranceEnd(90, 1)]
+
+
+def test_nobody_who_did_not_ask_is_told_of_speech() -> None:
+    s = Session(lanes=(Lane("s.1"),), limits=LIMITS, features=Features(), now=0.0)
+    s.receive_audio((LEFT * 10,), 10_000)
+    s.receive_from_worker(SpeechStarted(stream="s.1", epoch=1, at_ms=120))
+    s.receive_from_worker(final(1, 0))
+    s.receive_from_worker(Progress(stream="s.1", epoch=1, processed=160_000, confirmed=0))
+    assert [type(message) for message in said(s)] == [Transcript]

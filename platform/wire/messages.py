@@ -30,6 +30,7 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """What the customer asked for, as far as an engine can act on it."""
 
     model: str = ""
+    version: str = ""  # of the model; "" or "latest": whatever the worker has
     language: str = "en"
     interim_results: bool = False
     endpointing_ms: int | None = None  # silence that ends an utterance; None: the engine's own, 0: never

@@ -99,7 +99,7 @@ def running_stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
         folder = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="stenogate-")))
         folder.chmod(0o755)
         output = leaving.enter_context((folder / "output.txt").open("wb"))
-        gateway, worker = _two_free_ports()
+        gateway, worker = free_ports(2)
         environ = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         environ |= {
             **OWN_SERVERS,
@@ -138,8 +138,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         raise
 
 
-def _two_free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as leaving:
+        sockets = [leaving.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.benchmarks import live_speech, machine
+from tests.benchmarks import gateway, live_speech, machine
 
-BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {"live_speech": live_speech.run}
+BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "gateway": gateway.run,
+    "live_speech": live_speech.run,
+}
 KEEP_IN = machine.ROOT / "var" / "bench"
 
 

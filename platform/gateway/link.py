@@ -286,9 +286,10 @@ class Link:
     async def _send_forever(self) -> None:
         while True:
             await self._something_to_send.wait()
-            await asyncio.sleep(GATHER_S)
             self._something_to_send.clear()
             await self._send_due()
+            # What comes in the meantime travels together; what comes after a pause does not wait.
+            await asyncio.sleep(GATHER_S)
 
     async def _keep_house_forever(self) -> None:
         # Sends nothing itself: Redis may hang, and who is silent must be found out all the same.

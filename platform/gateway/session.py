@@ -98,6 +98,11 @@ class Session:
         """The client could not speak before it was let in."""
         self._opened_at = self._heard_at = now
 
+    def listening(self, now: float) -> None:
+        """We have not read the client until now, so it cannot have been silent."""
+        if self.state is State.OPEN:
+            self._heard_at = now
+
     # ---- the client
 
     def receive_bytes(self, data: bytes, now: float) -> None:

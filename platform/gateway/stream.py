@@ -142,11 +142,12 @@ class Stream:
             self.fail(error)
 
     async def _moved(self) -> None:
+        # Nobody is woken: what the client sends makes nothing to say, and only puts deadlines off.
         self.send_due()
-        self.wake.set()
         while self.session.window_full:
             self.room.clear()
             await self.room.wait()
+            self.session.listening(time.monotonic())
 
     # ---- from the link and the house, on the event loop
 

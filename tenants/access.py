@@ -83,12 +83,17 @@ def check(
     same = hmac.compare_digest(keytext.digest(secret), expected)
     if grant is None or not same:
         raise KeyUnknown()
+    check_use(grant, scope=scope, origin=origin, now=now)
+    return grant
+
+
+def check_use(grant: KeyGrant, *, scope: str | None, origin: str | None, now: datetime) -> None:
+    """The part of `check` that is left once the caller has proven to hold the key, or a token of it."""
     check_state(grant, now=now)
     if not origins.allowed(origin, grant.allowed_origins):
         raise OriginNotAllowed()
     if scope is not None and scope not in grant.scopes:
         raise ScopeMissing(f"This API key lacks the scope {scope!r}. Issue a key that has it.")
-    return grant
 
 
 def check_state(grant: KeyGrant, *, now: datetime) -> None:

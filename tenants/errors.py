@@ -7,6 +7,10 @@ TenantsError
 │   ├── KeyUnknown       401 key_unknown
 │   ├── KeyRevoked       401 key_revoked
 │   ├── KeyExpired       401 key_expired
+│   ├── TokenMalformed   401 token_malformed
+│   ├── TokenInvalid     401 token_invalid
+│   ├── TokenExpired     401 token_expired
+│   ├── TokenNotAllowed  403 token_not_allowed
 │   ├── TenantSuspended  403 tenant_suspended
 │   ├── OriginNotAllowed 403 origin_not_allowed
 │   └── ScopeMissing     403 scope_missing
@@ -67,6 +71,31 @@ class KeyExpired(AccessError):
     """This API key has expired. Use another key of the project, or issue a new one."""
 
     code = "key_expired"
+
+
+class TokenMalformed(AccessError):
+    """This is not an access token. Check that all of it was copied, or ask for a new one with the API key."""
+
+    code = "token_malformed"
+
+
+class TokenInvalid(AccessError):
+    """This access token was not issued here, or its key is gone. Ask for a new one with an API key."""
+
+    code = "token_invalid"
+
+
+class TokenExpired(AccessError):
+    """This access token has expired. Ask for a new one with the API key right before it is needed."""
+
+    code = "token_expired"
+
+
+class TokenNotAllowed(AccessError):
+    """An access token cannot do this; only an API key can. Send the key itself, from your own server."""
+
+    code = "token_not_allowed"
+    status = 403
 
 
 class TenantSuspended(AccessError):

@@ -1,4 +1,5 @@
-"""Whose key is it? Reads the key from a handshake, checks it, and remembers the answer for seconds.
+"""Whose key is it? Reads the key, or a token of it, from a handshake or a request, checks it, and remembers
+the answer for seconds.
 
 Revocations are pulled from the database several times a second by every gateway process, so a key is
 refused everywhere within one second, cached or not, whatever the channel layer loses; its open streams
@@ -19,11 +20,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from gateway import telemetry
+from gateway import telemetry, tokens
 from gateway.errors import AccessRefused, AuthUnavailable, TooManyFailures
 from tenants import access
 from tenants.access import KeyGrant
-from tenants.errors import AccessError, KeyMissing
+from tenants.errors import AccessError, KeyMissing, TokenNotAllowed
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +151,9 @@ class KeyCache:
 
 @dataclass(frozen=True)
 class Authenticated:
-    grant: KeyGrant
+    grant: KeyGrant  # with a token's scopes, if it was one
     subprotocol: str | None
+    by_token: bool = False
 
 
 @dataclass
@@ -160,8 +162,19 @@ class Authenticator:
     failures: Failures
     _used: set[UUID] = field(default_factory=set)
 
-    async def authenticate(self, scope: Mapping[str, Any], needed: str, address: str) -> Authenticated:
-        """Whose handshake this is, or the refusal, which counts against the address it came from.
+    async def authenticate(
+        self,
+        scope: Mapping[str, Any],
+        needed: str | None,
+        address: str,
+        *,
+        offered: Credentials | None = None,
+        tokens_allowed: bool = True,
+    ) -> Authenticated:
+        """Whose handshake or request this is, or the refusal, which counts against its address.
+
+        `scope` is an ASGI scope, of a socket or a request. `needed` is the scope the key must have; None:
+        any. `offered` is for a dialect in which the key is elsewhere than `credentials` looks.
 
         An address with too many failures gets no look-up any more, but a key that is in use stays good:
         one misconfigured client does not lock out the office it is in.
@@ -169,30 +182,35 @@ class Authenticator:
         headers = scope["headers"]
         wait_s = self.failures.wait_s(address)
         try:
-            offered = credentials(headers, scope.get("subprotocols", ()))
-            prefix = access.prefix_of(offered.secret)
-            found = self.keys.known(prefix) if wait_s else await self._find(prefix)
-            grant = access.check(
-                found,
-                secret=offered.secret,
-                scope=needed,
-                origin=header(headers, b"origin"),
-                now=datetime.now(UTC),
-            )
+            given = offered or credentials(headers, scope.get("subprotocols", ()))
+            origin, now = header(headers, b"origin"), datetime.now(UTC)
+            by_token = tokens.looks_like_one(given.secret)
+            if by_token:
+                token = tokens.read(given.secret, now=now)
+                if not tokens_allowed:
+                    raise TokenNotAllowed()
+                found = await self._find(token.prefix, known_only=bool(wait_s))
+                grant = tokens.check(token, found, scope=needed, origin=origin, now=now)
+            else:
+                prefix = access.prefix_of(given.secret)
+                found = await self._find(prefix, known_only=bool(wait_s))
+                grant = access.check(found, secret=given.secret, scope=needed, origin=origin, now=now)
         except AccessError as error:
             if wait_s:
                 raise TooManyFailures(retry_after_s=wait_s) from None
             self.failures.add(address)
             raise AccessRefused(error) from None
         self._used.add(grant.key_id)
-        return Authenticated(grant, offered.subprotocol)
+        return Authenticated(grant, given.subprotocol, by_token)
 
     def take_used(self) -> set[UUID]:
         """The keys used since the last call."""
         used, self._used = self._used, set()
         return used
 
-    async def _find(self, prefix: str) -> KeyGrant | None:
+    async def _find(self, prefix: str, *, known_only: bool) -> KeyGrant | None:
+        if known_only:
+            return self.keys.known(prefix)
         try:
             async with asyncio.timeout(LOOK_UP_WITHIN_S):
                 return await self.keys.get(prefix)

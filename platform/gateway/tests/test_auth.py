@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway import tokens
 from gateway.auth import Authenticator, Credentials, Failures, KeyCache, credentials
 from gateway.errors import AccessRefused, AuthUnavailable, TooManyFailures
 from tenants import keytext
@@ -247,3 +248,89 @@ async def test_a_database_that_is_away_is_not_the_customers_fault() -> None:
         assert "10.0.0.1" not in refused.value.sentence
     house.database.broken = False
     await house.knock()
+
+
+# ---- access tokens
+
+
+async def test_a_token_opens_what_its_key_opens_in_every_place_a_key_may_be() -> None:
+    house = House(grant(scopes=frozenset({"listen", "keys:write"})))
+    token = tokens.issue(house.database.grants[PREFIX])
+    for scope in (
+        {"headers": [(b"authorization", b"Bearer " + token.encode())]},
+        {"headers": [(b"authorization", b"bearer " + token.encode())]},
+        {"headers": [], "subprotocols": ["bearer", token]},
+        {"headers": [], "subprotocols": ["token", token]},
+    ):
+        found = await house.authenticator.authenticate(scope, "listen", "1.2.3.4")
+        assert found.by_token
+        assert (found.grant.key_id, found.grant.scopes) == (
+            house.database.grants[PREFIX].key_id,
+            {"listen"},
+        )
+        assert found.subprotocol == next(iter(scope.get("subprotocols", [None])))
+    assert house.database.asked == 1
+
+
+async def test_a_token_ends_with_its_key_at_once() -> None:
+    house = House(grant())
+    token = tokens.issue(await house.knock())
+    await house.knock(token)
+    house.keys.replace([replace(house.database.grants[PREFIX], revoked_at=datetime.now(UTC))])
+    with pytest.raises(AccessRefused, match="revoked"):
+        await house.knock(token)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "code", "status"),
+    [
+        ({"secret": "eyJnonsense"}, "token_malformed", 401),
+        ({"secret": "eyJ" + "x" * 100_000}, "token_malformed", 401),
+        ({"needed": "keys:write"}, "scope_missing", 403),
+        ({"origin": "https://b.example"}, "origin_not_allowed", 403),
+        ({"origin": None}, "origin_not_allowed", 403),
+    ],
+)
+async def test_what_a_token_does_not_open(kwargs: dict[str, Any], code: str, status: int) -> None:
+    mine = grant(scopes=frozenset({"listen", "keys:write"}), allowed_origins=frozenset({"https://a.example"}))
+    house = House(mine)
+    token = tokens.issue(mine)
+    await house.knock(token, origin="https://a.example")
+    with pytest.raises(AccessRefused) as refused:
+        await house.knock(**({"secret": token, "origin": "https://a.example"} | kwargs))
+    assert (refused.value.code, refused.value.status) == (code, status)
+
+
+async def test_bad_tokens_count_as_failures_and_a_token_of_a_key_in_use_goes_on_working() -> None:
+    house = House(grant())
+    old = tokens.issue(await house.knock(), ttl_s=1, now=datetime.now(UTC) - timedelta(seconds=2))
+    good = tokens.issue(house.database.grants[PREFIX])
+    for _ in range(3):
+        with pytest.raises(AccessRefused) as refused:
+            await house.knock(old)
+        assert refused.value.code == "token_expired"
+    with pytest.raises(TooManyFailures):
+        await house.knock(old)
+    await house.knock(good)
+
+
+async def test_where_only_a_key_will_do_a_token_is_told_so() -> None:
+    house = House(grant())
+    for secret, allowed in ((SECRET, True), (tokens.issue(house.database.grants[PREFIX]), False)):
+        scope = {"headers": [(b"authorization", b"Token " + secret.encode())]}
+        asked = house.authenticator.authenticate(scope, None, "1.2.3.4", tokens_allowed=False)
+        if allowed:
+            assert not (await asked).by_token
+        else:
+            with pytest.raises(AccessRefused) as refused:
+                await asked
+            assert (refused.value.code, refused.value.status) == ("token_not_allowed", 403)
+
+
+async def test_a_dialect_may_have_found_the_key_itself() -> None:
+    house = House(grant())
+    for secret in (SECRET, tokens.issue(house.database.grants[PREFIX])):
+        found = await house.authenticator.authenticate(
+            {"headers": []}, "listen", "1.2.3.4", offered=Credentials(secret, None)
+        )
+        assert found.grant.prefix == PREFIX

@@ -19,6 +19,7 @@ from config.parsers import (
     integer,
     key,
     name,
+    networks,
     number,
     one_of,
     text,
@@ -141,6 +142,14 @@ AUTH_FAILURES_PER_MINUTE = Variable(
     "60",
     "Failed key checks one address may cause in a minute before it gets 429.",
     "60",
+)
+FETCH_ALLOW = Variable(
+    "FETCH_ALLOW",
+    networks,
+    "10.20.0.0/16",
+    "Networks inside the house that a customer's URL (recorded audio, callback) may lead to. "
+    "Others that are not of the public internet are refused.",
+    "",
 )
 METRICS_TOKEN = Variable(
     "METRICS_TOKEN",

@@ -98,6 +98,13 @@ def hosts(raw: str) -> tuple[str, ...]:
     return found
 
 
+def networks(raw: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("has a part that is no network such as 10.0.0.0/8 or fd00::/8") from None
+
+
 def url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if re.search(r"\s", raw) or re.search(r"%(?![0-9A-Fa-f]{2})", raw):

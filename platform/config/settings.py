@@ -146,6 +146,11 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["unexpected"]}
     },
     # Anybody can send a bad Host header as often as they like; the answer is a 400, and no line here.
-    "loggers": {"django.security.DisallowedHost": {"handlers": [], "propagate": False}},
+    # The HTTP client logs every URL it calls, and a customer's URL may hold a signature or a password.
+    "loggers": {
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
     "root": {"handlers": ["stderr"], "level": env.LOG_LEVEL.read()},
 }

@@ -2,6 +2,7 @@
 
     GatewayError
     ├── BadParameter            a query parameter has a bad value
+    ├── FetchFailed             a URL that the client gave does not work
     ├── AccessRefused           the key is missing, wrong, or not allowed to do this: see `tenants.errors`
     ├── NotFound                no such path
     ├── TooManyFailures         too many bad keys from one address
@@ -42,6 +43,21 @@ class BadParameter(GatewayError):
     """A query parameter has a value that is not allowed."""
 
     code = "bad_parameter"
+    status = 400
+    close_code = 1008
+
+
+class UrlRefused(BadParameter):
+    """A URL in the request is not one that can be called from here. Give a public http or https URL."""
+
+    code = "url_refused"
+
+
+class FetchFailed(GatewayError):
+    """A URL in the request did not work. Check that it can be reached from the internet."""
+
+    # 400 and not 502: the URL is the client's to repair, and clients repeat a 5xx by themselves.
+    code = "fetch_failed"
     status = 400
     close_code = 1008
 

@@ -1,3 +1,5 @@
+from ipaddress import ip_network
+
 import pytest
 
 from config import parsers
@@ -21,6 +23,9 @@ def test_no(raw):
         (parsers.number(0, 60), ".5", 0.5),
         (parsers.three_numbers(0, 1000), "5, 15,40.5", (5.0, 15.0, 40.5)),
         (parsers.one_of("a", "b"), "b", "b"),
+        (parsers.networks, "", ()),
+        (parsers.networks, "10.0.0.0/8, fd00::/8,127.0.0.1",
+         (ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("127.0.0.1/32"))),
         (parsers.host, "0.0.0.0", "0.0.0.0"),
         (parsers.host, "::1", "::1"),
         (parsers.host, "stt-1.example.com", "stt-1.example.com"),
@@ -60,6 +65,8 @@ def test_taken(parse, raw, value):
         (parsers.three_numbers(0, 1000), "5,,40", "part that is not a number"),
         (parsers.three_numbers(0, 1000), "5,-1,40", "part that is not between"),
         (parsers.one_of("a", "b"), "A", "one of a, b"),
+        (parsers.networks, "10.0.0.1/8", "no network"),
+        (parsers.networks, "10.0.0.0/8 fd00::/8", "no network"),
         (parsers.host, "0.0.0.0:8000", "without a scheme or a port"),
         (parsers.host, "http://h", "without a scheme or a port"),
         (parsers.host, "999.1.1.1", "not an address"),

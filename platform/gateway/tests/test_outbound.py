@@ -163,9 +163,9 @@ async def test_a_redirect_inwards_is_refused(location: str) -> None:
 
 
 async def test_redirects_end() -> None:
-    with receiver(lambda asked: Answer(302, {"Location": "/again"})) as server:
-        with pytest.raises(FetchFailed, match=str(MAX_REDIRECTS)):
-            await read(WIDE, server.url())
+    failed = pytest.raises(FetchFailed, match=str(MAX_REDIRECTS))
+    with receiver(lambda asked: Answer(302, {"Location": "/again"})) as server, failed:
+        await read(WIDE, server.url())
     assert len(server.asked) == MAX_REDIRECTS + 1
 
 
@@ -185,18 +185,18 @@ async def test_a_body_that_turns_out_too_large_is_read_no_further() -> None:
 
 
 async def test_another_status_is_said_and_never_the_body() -> None:
-    with receiver(lambda asked: Answer(403, body=b"a secret of theirs")) as server:
-        with pytest.raises(FetchFailed) as failed:
-            await read(WIDE, server.url())
+    answer = Answer(403, body=b"a secret of theirs")
+    with receiver(lambda asked: answer) as server, pytest.raises(FetchFailed) as failed:
+        await read(WIDE, server.url())
     assert "status 403" in failed.value.sentence
     assert "secret" not in failed.value.sentence
     assert failed.value.status == 400
 
 
 async def test_a_compressed_answer_is_refused() -> None:
-    with receiver(lambda asked: Answer(headers={"Content-Encoding": "gzip"}, body=b"x")) as server:
-        with pytest.raises(FetchFailed, match="compressed"):
-            await read(WIDE, server.url())
+    answer = Answer(headers={"Content-Encoding": "gzip"}, body=b"x")
+    with receiver(lambda asked: answer) as server, pytest.raises(FetchFailed, match="compressed"):
+        await read(WIDE, server.url())
     assert server.asked[0].headers["accept-encoding"] == "identity"
 
 

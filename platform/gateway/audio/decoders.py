@@ -8,4 +8,4 @@ from gateway.audio.base import AudioFormat, Decoder
 
 def decoder(form: AudioFormat) -> Decoder:
     """The decoder for a format that `gateway.parameters` has allowed."""
-    return raw.decoder(form)
+    return raw.Raw(form.encoding or "", form.sample_rate, form.channels, form.lanes)

@@ -1,0 +1,123 @@
+"""Recorded audio: a whole file on disk, which may be sought in.
+
+Blocking, so meant for a thread: `async for pcm in in_thread(audio.pieces())`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from gateway.audio import libav, raw
+from gateway.audio.base import AudioFormat, Pcm
+from gateway.audio.encodings import ENCODINGS, Kind
+from gateway.audio.recognise import HEAD_BYTES, Found, Skip, is_wav, recognise
+from gateway.audio.shaper import Shaper
+from gateway.errors import BadAudio
+
+_READ_BYTES = 64_000
+NOT_KNOWN = "It is no container that is known here: give encoding and sample_rate if it is raw audio."
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    duration_ms: int | None  # as the container has it; None where it does not say
+    channels: int
+    sample_rate: int
+    codec: str
+    container: str
+
+
+def probe(path: Path, form: AudioFormat) -> FileInfo:
+    """What is in the file, without decoding it. Raises `BadAudio` where `FileAudio` would."""
+    with path.open("rb") as file:
+        demuxer = _demuxer(file, form)
+        if demuxer is None:
+            encoding = form.encoding or ""
+            frames = path.stat().st_size // (raw.SAMPLE_BYTES[encoding] * form.channels)
+            milliseconds = frames * 1000 // form.sample_rate
+            return FileInfo(milliseconds, form.channels, form.sample_rate, encoding, "raw")
+        with _opened(file, demuxer) as (container, stream):
+            duration = container.duration
+            return FileInfo(
+                duration_ms=None if duration is None or duration < 0 else duration * 1000 // av.time_base,
+                channels=stream.codec_context.channels,
+                sample_rate=stream.codec_context.sample_rate,
+                codec=stream.codec_context.codec.name,
+                container=demuxer,
+            )
+
+
+class FileAudio:
+    """The samples of a file, piece by piece; `input_ms` counts along."""
+
+    def __init__(self, path: Path, form: AudioFormat) -> None:
+        self._path, self._form = path, form
+        self._shaper = Shaper(form.lanes)
+        self._raw: raw.Raw | None = None
+
+    @property
+    def input_ms(self) -> int:
+        return self._raw.input_ms if self._raw else self._shaper.input_ms
+
+    def pieces(self) -> Iterator[Pcm]:
+        """Once. The file is closed when the iterator is exhausted, closed or dropped."""
+        form = self._form
+        with self._path.open("rb") as file:
+            demuxer = _demuxer(file, form)
+            if demuxer is None:
+                self._raw = raw.Raw(form.encoding or "", form.sample_rate, form.channels, form.lanes)
+                with closing(self._raw):
+                    while data := file.read(_READ_BYTES):
+                        yield from self._raw.feed(data)
+                    yield from self._raw.finish()
+                return
+            with _opened(file, demuxer) as (container, stream):
+                for samples, rate in libav.decode(container, stream):
+                    yield from self._shaper.take(samples, rate)
+            yield from self._shaper.finish()
+
+
+@contextmanager
+def _opened(file: BufferedReader, demuxer: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+    try:
+        with libav.open_input(_Source(file), demuxer, {}) as container:
+            yield container, libav.first_audio(container)
+    except (av.FFmpegError, ValueError) as error:
+        raise BadAudio() from error
+
+
+class _Source:
+    """What libav may do with the file; not its name."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _demuxer(file: BufferedReader, form: AudioFormat) -> str | None:
+    """libav's name for what the file is; None for raw samples. The file is at its start again."""
+    said = ENCODINGS[form.encoding] if form.encoding is not None else None
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if said is not None and said.kind is Kind.RAW:
+        return "wav" if is_wav(head) else None
+    while isinstance(found := recognise(head), Skip):
+        file.seek(found.size, 1)
+        head = file.read(HEAD_BYTES)
+        if not isinstance(recognise(head), Found | Skip):
+            file.seek(0)
+            return "mp3"
+        file.seek(-len(head), 1)
+    file.seek(0)
+    if isinstance(found, Found):
+        return found.demuxer
+    if said is not None and said.demuxer:
+        return said.demuxer
+    raise BadAudio(NOT_KNOWN)

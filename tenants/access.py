@@ -23,6 +23,7 @@ from tenants.errors import (
     ScopeMissing,
     TenantSuspended,
 )
+from tenants.limits import UNLIMITED, Limits
 
 
 class Scope(StrEnum):
@@ -55,6 +56,9 @@ class KeyGrant:
     revoked_at: datetime | None  # also set while the key's project is archived
     allowed_origins: frozenset[str]
     tenant_state: str
+    plan: str = ""  # its name
+    plan_limits: Limits = UNLIMITED
+    project_limits: Limits = UNLIMITED
 
 
 # Compared with when there is no grant, so that an unknown prefix costs what a wrong secret costs.

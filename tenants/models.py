@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Upper
 
 from tenants.access import Scope, TenantState
+from tenants.limits import DEFAULT_PLAN, NAMES
 from tenants.permissions import Role
 from tenants.users import UserManager
 
@@ -25,6 +27,53 @@ def _choices(*members: str) -> list[tuple[str, str]]:
 def _search(field: str, table: str) -> GinIndex:
     """What `icontains` on `field` needs to stay quick: Django compares in upper case."""
     return GinIndex(OpClass(Upper(field), name="gin_trgm_ops"), name=f"{table}_{field}_search")
+
+
+def _limit(help_text: str) -> models.PositiveIntegerField[int | None, int | None]:
+    return models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text=f"{help_text} Empty: no limit."
+    )
+
+
+class Limited(models.Model):
+    """The columns of `tenants.limits.Limits`."""
+
+    streams_at_once = _limit("Streams that may be open at the same time.")
+    openings_a_minute = _limit("New streams in any sixty seconds.")
+    requests_a_second = _limit("Requests that are no streams, in any second.")
+    audio_hours_a_day = models.DecimalField(
+        max_digits=9,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.001"))],
+        help_text="Hours of processed audio from midnight to midnight UTC. Empty: no limit.",
+    )
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(**{f"{name}__isnull": True}) | models.Q(**{f"{name}__gt": 0}),
+                name=f"%(class)s_{name}_positive",
+            )
+            for name in NAMES
+        ]
+
+
+class Plan(Limited):
+    """What a tenant may do at most, all its projects together. Ours, not a tenant's: only staff write it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100)
+    slug = models.CharField(max_length=50, unique=True, validators=[RegexValidator(r"^[a-z][a-z0-9-]*$")])
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(Limited.Meta):
+        ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Tenant(models.Model):
@@ -39,6 +88,7 @@ class Tenant(models.Model):
         help_text="In addresses.",
     )
     state = models.CharField(max_length=16, choices=_choices(*TenantState), default=TenantState.ACTIVE.value)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="tenants", default=DEFAULT_PLAN)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -101,8 +151,9 @@ class Member(models.Model):
         return f"{self.user} ({self.role})"
 
 
-class Project(models.Model):
-    """What keys and streams belong to: an application or an environment of a tenant."""
+class Project(Limited):
+    """What keys and streams belong to: an application or an environment of a tenant. Its limits are its own,
+    within those of the tenant's plan."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="projects")
@@ -110,9 +161,12 @@ class Project(models.Model):
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta:
+    class Meta(Limited.Meta):
         ordering = ["-created_at", "id"]
-        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant")]
+        constraints = [
+            *Limited.Meta.constraints,
+            models.UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),
+        ]
         indexes = [_search("name", "project")]
 
     def __str__(self) -> str:

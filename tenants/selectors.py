@@ -7,6 +7,7 @@ any scope; from async code through `channels.db.database_sync_to_async`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,12 +17,12 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from tenants import access
+from tenants import access, limits
 from tenants.access import KeyGrant
 from tenants.models import Member, User
 
 _GRANT = """tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, allowed_origins,
-            tenant_state"""
+            tenant_state, plan, plan_limits, project_limits"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def find_key(
 
 
 def changes_since(moment: int | None) -> Changes:
-    """Every key issued, revoked, rotated, re-dated, or whose tenant or project changed state, since `moment`.
+    """Every key issued, revoked, rotated, re-dated, or whose tenant or project changed state or limits,
+    since `moment`.
 
     Begin with None: no grants, and the present moment. Then ask again and again, each time with the moment
     that the last answer gave. For each grant: replace the cached one of that `prefix` (also a cached None),
@@ -89,9 +91,10 @@ def members() -> QuerySet[Member]:
 
 
 def _grant(row: tuple[Any, ...]) -> KeyGrant:
-    tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, allowed_origins, state = (
+    tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, allowed_origins, *more = (
         row
     )
+    state, plan, plan_limits, project_limits = more
     return KeyGrant(
         tenant_id=tenant_id,
         project_id=project_id,
@@ -103,4 +106,7 @@ def _grant(row: tuple[Any, ...]) -> KeyGrant:
         revoked_at=revoked_at,
         allowed_origins=frozenset(allowed_origins),
         tenant_state=state,
+        plan=plan,
+        plan_limits=limits.from_json(json.loads(plan_limits)),
+        project_limits=limits.from_json(json.loads(project_limits)),
     )

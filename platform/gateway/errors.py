@@ -3,6 +3,8 @@
     GatewayError
     ├── BadParameter            a query parameter has a bad value
     ├── FetchFailed             a URL that the client gave does not work
+    ├── BadBody …               what was sent with the request cannot be taken
+    ├── UpgradeRequired, MethodNotAllowed
     ├── AccessRefused           the key is missing, wrong, or not allowed to do this: see `tenants.errors`
     ├── NotFound                no such path
     ├── TooManyFailures         too many bad keys from one address
@@ -62,6 +64,57 @@ class FetchFailed(GatewayError):
     close_code = 1008
 
 
+class BadBody(GatewayError):
+    """The body of the request is not what this address reads."""
+
+    code = "bad_body"
+    status = 400
+    close_code = 1008
+
+
+class UnsupportedBody(BadBody):
+    """The body is of a type that is not read here."""
+
+    code = "unsupported_body"
+    status = 415
+
+
+class BodyTooSlow(BadBody):
+    """The body came too slowly, or stopped coming. Send it again over a better connection."""
+
+    code = "body_too_slow"
+    status = 408
+
+
+class UploadTooLarge(BadBody):
+    """The audio is larger than this service takes. Send it in parts, or compressed: Opus, FLAC, MP3."""
+
+    code = "upload_too_large"
+    status = 413
+
+
+class TranslationNotOffered(BadParameter):
+    """Audio is transcribed here, not translated. Use /v1/audio/transcriptions."""
+
+    code = "translation_not_offered"
+
+
+class UpgradeRequired(GatewayError):
+    """GET is for live streaming and needs a WebSocket handshake. Recorded audio is sent with POST."""
+
+    code = "upgrade_required"
+    status = 426
+    close_code = 1008
+
+
+class MethodNotAllowed(GatewayError):
+    """This address answers other methods only. The Allow header names them."""
+
+    code = "method_not_allowed"
+    status = 405
+    close_code = 1008
+
+
 class AccessRefused(GatewayError):
     """The API key does not open this."""
 
@@ -116,6 +169,13 @@ class NoWorker(Unavailable):
     code = "no_worker"
 
 
+class UploadsFull(Unavailable):
+    """Too much recorded audio is being received here. Try again after the time in Retry-After."""
+
+    code = "uploads_full"
+    retry_after_s = 10.0
+
+
 class UnknownModel(BadParameter):
     """No worker here serves this model or language."""
 
@@ -155,6 +215,20 @@ class BadAudio(StreamError):
     code = "bad_audio"
     status = 415
     close_code = 1008
+
+
+class NoAudio(BadAudio):
+    """There is no audio in what was sent."""
+
+    code = "no_audio"
+    status = 422
+
+
+class AudioTooLong(BadAudio):
+    """The recording is longer than this service takes. Send it in parts."""
+
+    code = "audio_too_long"
+    status = 422
 
 
 class IdleTimeout(StreamError):

@@ -44,7 +44,7 @@ class Inbox(asyncio.Queue[dict[str, Any]]):
 
 
 def _size(message: dict[str, Any]) -> int:
-    return len(message.get("bytes") or message.get("text") or "")
+    return len(message.get("bytes") or message.get("text") or message.get("body") or "")
 
 
 class Outlet:

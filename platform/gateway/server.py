@@ -22,19 +22,18 @@ from config.asgi import application  # isort: skip
 
 from autobahn.websocket.types import ConnectionDeny
 from daphne import http_protocol
-from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import defer, reactor
 from twisted.internet.error import CannotListenError
 
 from config import env
-from gateway import process
+from gateway import process, telemetry
 from gateway.flow import Inbox, Outlet
+from gateway.http_protocol import Request
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 1024 * 1024
-MAX_BODY_BYTES = 4 * 1024 * 1024
 DRAIN_S = 5.0
 # More than a look-up of the key and three tries at a worker may take, so that a refusal can still be said.
 HANDSHAKE_S = 15
@@ -76,6 +75,10 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
         if hasattr(self, "server"):
             super().onClose(wasClean, code, reason)
 
+    def _fail_connection(self, *arguments: Any, **named: Any) -> None:
+        telemetry.protocol_errors.inc()
+        super()._fail_connection(*arguments, **named)
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.http.response.start":
             self.denial = {"status": message["status"], "headers": message.get("headers", []), "body": b""}
@@ -113,31 +116,20 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
         self.server.protocol_disconnected(self)
 
 
-class Request(WebRequest):  # type: ignore[misc]
-    """An HTTP request whose body is bounded: Twisted would put any amount from anybody on the disk."""
-
-    body_bytes = 0
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self.body_bytes += len(data)
-        if self.body_bytes <= MAX_BODY_BYTES:
-            super().handleContentChunk(data)
-        elif self.body_bytes - len(data) <= MAX_BODY_BYTES:
-            self.channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
-            self.channel.loseConnection()
-
-
 class GatewayServer(Server):  # type: ignore[misc]
     """Daphne's server with our protocol, our inbox, and a drain before the applications are cancelled."""
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        if scope["type"] != "websocket":
+        if scope["type"] == "websocket":
+            inbox = Inbox(protocol.transport)
+            # Daphne's own have been unquoted, and what was not offered as it is cannot be accepted.
+            scope["subprotocols"] = list(protocol.websocket_protocols)
+            scope.setdefault("extensions", {})["websocket.http.response"] = {}
+        elif protocol.body is not None:
+            inbox = protocol.body
+        else:
             return super().create_application(protocol, scope)
-        inbox = Inbox(protocol.transport)
-        # Daphne's own have been unquoted, and what was not offered as it is cannot be accepted.
-        scope["subprotocols"] = list(protocol.websocket_protocols)
         scope.setdefault("asgi", {"version": "3.0"})
-        scope.setdefault("extensions", {})["websocket.http.response"] = {}
         instance = self.application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
         if protocol not in self.connections:
             instance.close()
@@ -148,6 +140,8 @@ class GatewayServer(Server):  # type: ignore[misc]
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.send":
             await protocol.outlet.open.wait()
+        elif message["type"] == "http.response.body" and protocol.body is not None:
+            await protocol.readable()
         await super().handle_reply(protocol, message)
 
     def kill_all_applications(self) -> Any:

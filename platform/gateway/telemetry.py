@@ -11,6 +11,9 @@ streams_refused = Counter(
 )
 streams_closed = Counter("stenogate_gateway_streams_closed_total", "Streams ended, by reason.", ["reason"])
 bad_messages = Counter("stenogate_gateway_bad_messages_total", "Text messages that no dialect could read.")
+protocol_errors = Counter(
+    "stenogate_gateway_protocol_errors_total", "Connections ended for breaking the rules of WebSocket."
+)
 audio_bytes = Counter("stenogate_gateway_audio_bytes_total", "Bytes of audio received.")
 results_sent = Counter("stenogate_gateway_results_sent_total", "Results sent to clients, by kind.", ["kind"])
 open_seconds = Histogram(

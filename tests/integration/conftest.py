@@ -12,6 +12,7 @@ from tests.acceptance.tenant import Tenant, new_tenant
 IDLE_S = 3.0
 WINDOW_S = 2.0
 FAILURES_PER_MINUTE = 50
+METRICS_TOKEN = "of-these-tests"
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,7 @@ def scripted_stack() -> Iterator[Stack]:
         "STREAM_WINDOW_SECONDS": str(WINDOW_S),
         "AUTH_FAILURES_PER_MINUTE": str(FAILURES_PER_MINUTE),
         "TRUSTED_PROXY": "true",
+        "METRICS_TOKEN": METRICS_TOKEN,
         "WORKER_SILENT_SECONDS": "1",
     }
     with running_stack(settings) as running:

@@ -117,6 +117,13 @@ class StreamConsumer(SocketConsumer):
         telemetry.streams_opened.inc()
         telemetry.open_seconds.observe(time.monotonic() - started)
         self.pump_task = asyncio.create_task(self._pump(), name="pump")
+        if (inbox := self.scope.get("inbox")) is not None:
+            inbox.when_gone = self._gone
+
+    def _gone(self) -> None:
+        """Not only when all that the client sent before it left has been handled: nobody waits for that."""
+        self.stream.leave()
+        self.stream.room.set()
 
     async def _open(self, request_id: str) -> str | None:
         house = process.current()

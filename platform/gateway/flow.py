@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 MAX_QUEUED_BYTES = 128 * 1024
@@ -10,10 +11,14 @@ MAX_QUEUED_MESSAGES = 64
 
 
 class Inbox(asyncio.Queue[dict[str, Any]]):
-    """The application's queue of one socket. Tells the transport to stop and to go on reading."""
+    """The application's queue of one socket. Tells the transport to stop and to go on reading.
+
+    `when_gone` is called as soon as the client has left, however much is still to be handled before that.
+    """
 
     def __init__(self, transport: Any) -> None:
         super().__init__()
+        self.when_gone: Callable[[], None] = lambda: None
         self._transport = transport
         self._bytes = 0
         self._paused = False
@@ -28,6 +33,8 @@ class Inbox(asyncio.Queue[dict[str, Any]]):
         if not self._paused and self._too_much():
             self._paused = True
             self._transport.pauseProducing()
+        if item["type"] == "websocket.disconnect":
+            self.when_gone()
 
     async def get(self) -> dict[str, Any]:
         item = await super().get()

@@ -86,6 +86,8 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
             self.denial["body"] += message.get("body", b"")
             if not message.get("more_body", False):
                 self._deny()
+        elif self.state not in (self.STATE_OPEN, self.STATE_CONNECTING):
+            pass  # the client has gone meanwhile, and cannot hear it
         elif message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
             # Not `sendClose`, which allows applications 1000 and 3000 to 4999 only: Deepgram's clients know
             # 1008, 1011 and 1012. A close frame holds 123 bytes of reason.
@@ -125,6 +127,7 @@ class GatewayServer(Server):  # type: ignore[misc]
             # Daphne's own have been unquoted, and what was not offered as it is cannot be accepted.
             scope["subprotocols"] = list(protocol.websocket_protocols)
             scope.setdefault("extensions", {})["websocket.http.response"] = {}
+            scope["inbox"] = inbox
         elif protocol.body is not None:
             inbox = protocol.body
         else:

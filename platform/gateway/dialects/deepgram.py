@@ -6,7 +6,7 @@ the customer's callback as nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -82,36 +82,34 @@ def _body(message: ClientMessage, about: About) -> dict[str, object]:
     if isinstance(message, Transcript):
         return _results(message, about)
     if isinstance(message, Summary):
-        return _metadata(message, about)
+        return summary_body(message, about)
     if isinstance(message, SpeechBegan):
         return {
             "type": "SpeechStarted",
             "channel": [message.channel, about.channels],
-            "timestamp": _seconds(message.at_ms),
+            "timestamp": seconds(message.at_ms),
         }
     if isinstance(message, UtteranceEnd):
         return {
             "type": "UtteranceEnd",
             "channel": [message.channel, about.channels],
-            "last_word_end": _seconds(message.last_word_end_ms),
+            "last_word_end": seconds(message.last_word_end_ms),
         }
     return error_body(message, about.request_id)
 
 
 def _results(result: Transcript, about: About) -> dict[str, object]:
-    words = [_word(word, about.punctuate) for word in result.words]
-    # The confidence of nothing said is 0, as Deepgram has it.
-    confidence = sum(word.confidence for word in result.words) / len(result.words) if result.words else 0.0
+    words = [word_body(word, about.punctuate) for word in result.words]
     alternative = {
         "transcript": " ".join(str(word["punctuated_word"]) for word in words),
-        "confidence": round(confidence, 4),
+        "confidence": confidence_of(result.words),
         "words": words,
     }
     body: dict[str, object] = {
         "type": "Results",
         "channel_index": [result.channel, about.channels],
-        "duration": _seconds(result.end_ms - result.start_ms),
-        "start": _seconds(result.start_ms),
+        "duration": seconds(result.end_ms - result.start_ms),
+        "start": seconds(result.start_ms),
         "is_final": result.is_final,
         "speech_final": result.speech_final,
         "from_finalize": result.from_finalize,
@@ -123,7 +121,7 @@ def _results(result: Transcript, about: About) -> dict[str, object]:
             "model_uuid": about.model,
             "region": about.region,
             "worker": about.worker,
-            "billed_seconds": _seconds(result.billed_ms),
+            "billed_seconds": seconds(result.billed_ms),
         },
     }
     if result.stability is not None:
@@ -131,14 +129,14 @@ def _results(result: Transcript, about: About) -> dict[str, object]:
     return body
 
 
-def _metadata(summary: Summary, about: About) -> dict[str, object]:
+def summary_body(summary: Summary, about: About) -> dict[str, object]:
     return {
         "type": "Metadata",
         "transaction_key": "deprecated",
         "request_id": about.request_id,
         "sha256": summary.audio_sha256,
         "created": about.created,
-        "duration": _seconds(summary.audio_ms),
+        "duration": seconds(summary.audio_ms),
         "channels": about.channels,
         "models": [about.model],
         "model_info": {about.model: _model_info(about)},
@@ -146,7 +144,7 @@ def _metadata(summary: Summary, about: About) -> dict[str, object]:
         **({"extra": dict(about.extra)} if about.extra else {}),
         "region": about.region,
         "worker": about.worker,
-        "billed_seconds": _seconds(summary.billed_ms),
+        "billed_seconds": seconds(summary.billed_ms),
     }
 
 
@@ -162,12 +160,17 @@ def error_body(problem: Problem, request_id: str) -> dict[str, object]:
     }
 
 
-def _word(word: Word, punctuate: bool) -> dict[str, object]:
+def confidence_of(words: Sequence[Word]) -> float:
+    # Of nothing said it is 0, as Deepgram has it.
+    return round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
+
+
+def word_body(word: Word, punctuate: bool) -> dict[str, object]:
     bare = bare_word(word.text)
     return {
         "word": bare,
-        "start": _seconds(word.start_ms),
-        "end": _seconds(word.end_ms),
+        "start": seconds(word.start_ms),
+        "end": seconds(word.end_ms),
         "confidence": round(word.confidence, 4),
         "punctuated_word": word.text if punctuate else bare,
     }
@@ -188,5 +191,5 @@ def _model_info(about: About) -> dict[Literal["name", "version", "arch"], str]:
     return {"name": about.model, "version": about.version, "arch": about.arch}
 
 
-def _seconds(milliseconds: int) -> float:
+def seconds(milliseconds: int) -> float:
     return milliseconds / 1000

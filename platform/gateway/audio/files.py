@@ -18,12 +18,11 @@ from av.container import InputContainer
 from gateway.audio import libav, raw
 from gateway.audio.base import AudioFormat, Pcm
 from gateway.audio.encodings import ENCODINGS, Kind
-from gateway.audio.recognise import HEAD_BYTES, Found, Skip, is_wav, recognise
+from gateway.audio.recognise import HEAD_BYTES, NOT_KNOWN, STRONG, Found, Skip, is_wav, recognise
 from gateway.audio.shaper import Shaper
 from gateway.errors import BadAudio
 
 _READ_BYTES = 64_000
-NOT_KNOWN = "It is no container that is known here: give encoding and sample_rate if it is raw audio."
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _opened(file: BufferedReader, demuxer: str) -> Iterator[tuple[InputContainer
         with libav.open_input(_Source(file), demuxer, {}) as container:
             yield container, libav.first_audio(container)
     except (av.FFmpegError, ValueError) as error:
-        raise BadAudio() from error
+        raise BadAudio(libav.hint(demuxer)) from error
 
 
 class _Source:
@@ -116,7 +115,7 @@ def _demuxer(file: BufferedReader, form: AudioFormat) -> str | None:
             return "mp3"
         file.seek(-len(head), 1)
     file.seek(0)
-    if isinstance(found, Found):
+    if isinstance(found, Found) and (said is None or not said.bare or found.demuxer in STRONG):
         return found.demuxer
     if said is not None and said.demuxer:
         return said.demuxer

@@ -49,6 +49,11 @@ def open_input(source: object, demuxer: str, options: dict[str, str]) -> InputCo
     )
 
 
+def hint(demuxer: str) -> str:
+    """What may be wrong with what libav does not take, beyond what `BadAudio` says."""
+    return f"It begins like {demuxer} and cannot be read as that."
+
+
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise BadAudio("It refers to another file.")
 

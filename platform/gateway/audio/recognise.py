@@ -8,6 +8,11 @@ from dataclasses import dataclass
 # Enough to tell: the second sync byte of an MPEG transport stream is at 188.
 HEAD_BYTES = 192
 _ID3_HEADER = 10
+NOT_KNOWN = (
+    "It begins like no container that is known here: give encoding and sample_rate if it is raw audio."
+)
+# Four bytes and more that cannot be mistaken, whatever else was said.
+STRONG = frozenset({"amr", "matroska", "ogg", "wav"})
 
 
 @dataclass(frozen=True)

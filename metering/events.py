@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-MAX_MS = 7 * 24 * 3600 * 1000
-MAX_TEXT = 128
-MAX_TAGS = 16
+from metering import fields
+from metering.fields import MAX_MS, Malformed
 
-
-class MalformedEvent(ValueError):
-    """A usage event does not have the fields, types or ranges it must have."""
+LIVE, RECORDED = "live", "recorded"
+KINDS = (LIVE, RECORDED)
 
 
 @dataclass(frozen=True)
 class UsageEvent:
+    task: ClassVar[str] = "metering.record_usage"
+
     tenant: str
     project: str
     key: str
@@ -28,56 +27,33 @@ class UsageEvent:
     region: str
     worker: str
     tags: tuple[str, ...] = ()
+    kind: str = LIVE
 
     @property
     def event_id(self) -> str:
         """The same range of the same stream has the same id wherever and however often it is emitted."""
         return f"{self.stream}:{self.from_ms}"
 
+    def __str__(self) -> str:
+        return f"usage {self.event_id} to {self.to_ms} ms"
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def parse(raw: object) -> UsageEvent:
-    """`raw` as an event, or `MalformedEvent` naming the field, but no value: tags are the customer's."""
+    """`raw` as an event, or `Malformed` naming the field."""
     if not isinstance(raw, Mapping):
-        raise MalformedEvent("a usage event is an object")
-    tags = raw.get("tags", ())
-    if (
-        not isinstance(tags, list | tuple)
-        or len(tags) > MAX_TAGS
-        or not all(isinstance(tag, str) and len(tag) <= MAX_TEXT and tag.isprintable() for tag in tags)
-    ):
-        raise MalformedEvent(f"tags is a list of at most {MAX_TAGS} printable strings")
+        raise Malformed("a usage event is an object")
     event = UsageEvent(
-        **{name: _id(raw, name) for name in ("tenant", "project", "key")},
-        **{name: _text(raw, name) for name in ("stream", "model", "region", "worker")},
-        from_ms=_ms(raw, "from_ms"),
-        to_ms=_ms(raw, "to_ms"),
-        tags=tuple(tags),
+        **{name: fields.identifier(raw, name) for name in ("tenant", "project", "key")},
+        **{name: fields.text(raw, name) for name in ("stream", "model", "region", "worker")},
+        from_ms=fields.whole(raw, "from_ms", MAX_MS),
+        to_ms=fields.whole(raw, "to_ms", MAX_MS),
+        tags=fields.tags(raw),
+        # A gateway of before did not say.
+        kind=fields.one_of({"kind": LIVE, **raw}, "kind", KINDS),
     )
     if event.to_ms <= event.from_ms:
-        raise MalformedEvent("to_ms is not after from_ms")
+        raise Malformed("to_ms is not after from_ms")
     return event
-
-
-def _id(raw: Mapping[str, Any], name: str) -> str:
-    try:
-        return str(uuid.UUID(raw[name]))
-    except (KeyError, ValueError, TypeError, AttributeError):
-        raise MalformedEvent(f"{name} is not a UUID") from None
-
-
-def _text(raw: Mapping[str, Any], name: str) -> str:
-    value = raw.get(name)
-    # PostgreSQL takes neither NUL nor half a surrogate pair, and would refuse the others with this one.
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
-        raise MalformedEvent(f"{name} is not a text of 1 to {MAX_TEXT} printable characters")
-    return value
-
-
-def _ms(raw: Mapping[str, Any], name: str) -> int:
-    value = raw.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_MS:
-        raise MalformedEvent(f"{name} is not a whole number of milliseconds")
-    return value

@@ -1,25 +1,42 @@
-"""Writes to the usage record."""
+"""Writes to the usage record and the request log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from operator import attrgetter
+from typing import TypeVar
+from uuid import UUID
 
 from metering import models
 from metering.events import UsageEvent
+from metering.requests import Request
 from tenants.scope import tenant_scope
+
+T = TypeVar("T")
 
 
 def record(events: Iterable[UsageEvent]) -> None:
     """Store each event once, however often it comes: a unique violation means a repeat, not an error."""
-    by_tenant = attrgetter("tenant")
-    for tenant, group in groupby(sorted(events, key=by_tenant), key=by_tenant):
+    for tenant, group in _by_tenant(events, lambda event: event.tenant):
         with tenant_scope(tenant):
-            models.UsageEvent.objects.bulk_create([_row(event) for event in group], ignore_conflicts=True)
+            rows = [_event_row(event) for event in group]
+            models.UsageEvent.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def _row(event: UsageEvent) -> models.UsageEvent:
+def record_requests(requests: Iterable[Request]) -> None:
+    """Store each entry of the request log once; the first that comes stays."""
+    for tenant, group in _by_tenant(requests, lambda request: request.tenant):
+        with tenant_scope(tenant):
+            rows = [_request_row(request) for request in group]
+            models.Request.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _by_tenant(records: Iterable[T], tenant_of: Callable[[T], str]) -> Iterator[tuple[UUID, Iterator[T]]]:
+    for tenant, group in groupby(sorted(records, key=tenant_of), key=tenant_of):
+        yield UUID(tenant), group
+
+
+def _event_row(event: UsageEvent) -> models.UsageEvent:
     return models.UsageEvent(
         tenant_id=event.tenant,
         project_id=event.project,
@@ -28,8 +45,33 @@ def _row(event: UsageEvent) -> models.UsageEvent:
         stream=event.stream,
         from_ms=event.from_ms,
         to_ms=event.to_ms,
+        kind=event.kind,
         model=event.model,
         region=event.region,
         worker=event.worker,
         tags=list(event.tags),
+    )
+
+
+def _request_row(request: Request) -> models.Request:
+    return models.Request(
+        tenant_id=request.tenant,
+        project_id=request.project,
+        key_id=request.key,
+        request_id=request.request_id,
+        kind=request.kind,
+        path=request.path,
+        started_at=request.started_at,
+        ended_at=request.ended_at,
+        outcome=request.outcome,
+        status=request.status,
+        audio_ms=request.audio_ms,
+        billed_ms=request.billed_ms,
+        channels=request.channels,
+        model=request.model,
+        version=request.version,
+        language=request.language,
+        region=request.region,
+        worker=request.worker,
+        tags=list(request.tags),
     )

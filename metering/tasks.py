@@ -3,43 +3,63 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.db import IntegrityError, InterfaceError, OperationalError
 
-from metering import services
-from metering.events import MalformedEvent, UsageEvent, parse
+from metering import events, requests, services
+from metering.events import UsageEvent
+from metering.fields import Malformed
+from metering.requests import Request
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 # With the longest pause between tries, about a day and a half of a database that is away.
 MAX_RETRIES = 500
 LONGEST_PAUSE_S = 300
+STUBBORNLY: dict[str, Any] = {
+    "autoretry_for": (OperationalError, InterfaceError),
+    "retry_backoff": True,
+    "retry_backoff_max": LONGEST_PAUSE_S,
+    "retry_jitter": True,
+    "max_retries": MAX_RETRIES,
+}
 
 
-@shared_task(
-    name="metering.record_usage",
-    autoretry_for=(OperationalError, InterfaceError),
-    retry_backoff=True,
-    retry_backoff_max=LONGEST_PAUSE_S,
-    retry_jitter=True,
-    max_retries=MAX_RETRIES,
-)
-def record_usage(events: list[dict[str, Any]]) -> None:
+@shared_task(name=UsageEvent.task, **STUBBORNLY)
+def record_usage(raw: list[dict[str, Any]]) -> None:
     """Store usage events. A malformed one is named and left out, and keeps no other from being stored."""
-    good: list[UsageEvent] = []
-    for raw in events if isinstance(events, list) else [events]:
+    _store(UsageEvent.task, raw, events.parse, lambda found: services.record(found))
+
+
+@shared_task(name=Request.task, **STUBBORNLY)
+def record_requests(raw: list[dict[str, Any]]) -> None:
+    """Store entries of the request log, as `record_usage` stores events."""
+    _store(Request.task, raw, requests.parse, lambda found: services.record_requests(found))
+
+
+BY_NAME: dict[str, Task[Any, Any]] = {UsageEvent.task: record_usage, Request.task: record_requests}
+
+
+def _store(
+    task: str, raw: list[dict[str, Any]], parse: Callable[[object], T], store: Callable[[list[T]], None]
+) -> None:
+    good: list[T] = []
+    for one in raw if isinstance(raw, list) else [raw]:
         try:
-            good.append(parse(raw))
-        except MalformedEvent as error:
-            log.error("metering.record_usage: left out a malformed event: %s", error)
+            good.append(parse(one))
+        except Malformed as error:
+            log.error("%s: left out a malformed record: %s", task, error)
     try:
-        services.record(good)
+        store(good)
     except IntegrityError:
-        if len(good) == 1:
-            log.error("metering.record_usage: %s belongs to no tenant", good[0].event_id)
-            return
         # One of them names a tenant that is not there: one by one, so that it alone is left out.
-        for event in good:
-            record_usage([event.as_dict()])
+        for record in good:
+            try:
+                store([record])
+            except IntegrityError:
+                log.error("%s: %s belongs to no tenant", task, record)

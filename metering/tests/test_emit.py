@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 
-from metering import emit
-from metering.emit import UsageEmitter
+from metering import emit, tasks
+from metering.emit import Emitter
 from metering.events import UsageEvent
+from metering.requests import Request
 
 ID = str(uuid.uuid4())
+
+
+def request(name: str) -> Request:
+    when = "2026-01-01T00:00:00+00:00"
+    return Request(
+        ID, ID, ID, name, "live", "/v1/listen", when, when, "done", 200, 1000, 1000, 1,
+        "m", "1", "en", "local", "w",
+    )  # fmt: skip
 
 
 def events(count: int) -> list[UsageEvent]:
@@ -23,13 +32,15 @@ def events(count: int) -> list[UsageEvent]:
 class Broker:
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
+        self.tasks: list[str] = []
         self.calls = 0
         self.failures_left = 0
         self.gate = threading.Event()
         self.gate.set()
 
-    def send(self, batch: list[dict[str, Any]]) -> None:
+    def send(self, task: str, batch: list[dict[str, Any]]) -> None:
         self.calls += 1
+        self.tasks.append(task)
         assert self.gate.wait(10)
         if self.failures_left:
             self.failures_left -= 1
@@ -44,7 +55,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_events_reach_the_broker_in_order_and_in_batches() -> None:
     broker = Broker()
-    emitter = UsageEmitter(broker.send)
+    emitter = Emitter(broker.send)
     emitter.start()
     emitter.emit(events(250))
     assert await emitter.stop(within_s=5) == 0
@@ -52,12 +63,23 @@ async def test_events_reach_the_broker_in_order_and_in_batches() -> None:
     assert broker.calls == 3
 
 
+async def test_usage_and_requests_go_through_one_emitter_each_to_its_task() -> None:
+    broker = Broker()
+    emitter = Emitter(broker.send)
+    emitter.start()
+    emitter.emit([*events(2), request("a"), request("b"), *events(1)])
+    assert await emitter.stop(within_s=5) == 0
+    assert broker.tasks == ["metering.record_usage", "metering.record_requests", "metering.record_usage"]
+    assert [record.get("request_id") for record in broker.taken] == [None, None, "a", "b", None]
+    assert set(broker.tasks) == set(tasks.BY_NAME)
+
+
 async def test_while_the_broker_is_down_nothing_is_lost_and_it_recovers_by_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = Broker()
     broker.failures_left = 4
-    emitter = UsageEmitter(broker.send)
+    emitter = Emitter(broker.send)
     emitter.start()
     emitter.emit(events(3))
     assert await emitter.stop(within_s=5) == 0
@@ -72,7 +94,7 @@ async def test_past_its_bound_it_is_full_and_past_the_last_it_counts_what_it_los
     monkeypatch.setattr(emit, "MAX_WAITING", 5)
     monkeypatch.setattr(emit, "HARD_LIMIT", 10)
     lost: list[int] = []
-    emitter = UsageEmitter(Broker().send, on_lost=lambda: lost.append(1))
+    emitter = Emitter(Broker().send, on_lost=lambda: lost.append(1))
     emitter.emit(events(4))
     assert not emitter.full
     emitter.emit(events(1))
@@ -84,7 +106,7 @@ async def test_past_its_bound_it_is_full_and_past_the_last_it_counts_what_it_los
 async def test_a_stop_does_not_wait_for_a_broker_for_ever() -> None:
     broker = Broker()
     broker.gate.clear()
-    emitter = UsageEmitter(broker.send)
+    emitter = Emitter(broker.send)
     emitter.start()
     emitter.emit(events(2))
     assert await asyncio.wait_for(emitter.stop(within_s=0.05), 5) == 2

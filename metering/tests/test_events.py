@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from metering.events import MAX_MS, MalformedEvent, UsageEvent, parse
+from metering.events import UsageEvent, parse
+from metering.fields import MAX_MS, Malformed
 
 GOOD: dict[str, Any] = {
     "tenant": str(uuid.uuid4()),
@@ -46,6 +47,8 @@ def test_what_is_emitted_is_what_is_read() -> None:
         ("from_ms", "0"),
         ("to_ms", MAX_MS + 1),
         ("to_ms", 0),
+        ("kind", "dead"),
+        ("kind", None),
         ("tags", "abc"),
         ("tags", [1]),
         ("tags", ["x"] * 17),
@@ -54,17 +57,22 @@ def test_what_is_emitted_is_what_is_read() -> None:
     ],
 )
 def test_a_malformed_event_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:
-    with pytest.raises(MalformedEvent, match=field):
+    with pytest.raises(Malformed, match=field):
         parse({**GOOD, field: value})
 
 
 @pytest.mark.parametrize("raw", [None, [], "event", 7])
 def test_what_is_no_object_is_no_event(raw: object) -> None:
-    with pytest.raises(MalformedEvent):
+    with pytest.raises(Malformed):
         parse(raw)
 
 
 @pytest.mark.parametrize("field", [name for name in GOOD if name != "tags"])
 def test_every_field_is_needed(field: str) -> None:
-    with pytest.raises(MalformedEvent, match=field):
+    with pytest.raises(Malformed, match=field):
         parse({name: value for name, value in GOOD.items() if name != field})
+
+
+def test_a_gateway_of_before_said_no_kind() -> None:
+    assert parse(GOOD).kind == "live"
+    assert parse({**GOOD, "kind": "recorded"}).kind == "recorded"

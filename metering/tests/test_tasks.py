@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, OperationalError, transaction
 
-from metering.models import UsageEvent
-from metering.tasks import record_usage
+from metering.models import Request, UsageEvent
+from metering.tasks import record_requests, record_usage
 from tenants.scope import tenant_scope
 
 
@@ -28,6 +28,33 @@ def event(household: Any, from_ms: int = 0, to_ms: int = 5000, **changes: Any) -
         "tags": ["call"],
         **changes,
     }
+
+
+def request(household: Any, request_id: str = "r", **changes: Any) -> dict[str, Any]:
+    return {
+        **{
+            name: event(household)[name] for name in ("tenant", "project", "key", "model", "region", "worker")
+        },
+        "request_id": request_id,
+        "kind": "live",
+        "path": "/v1/listen",
+        "started_at": "2026-01-01T10:00:00+00:00",
+        "ended_at": "2026-01-01T10:00:05+00:00",
+        "outcome": "done",
+        "status": 200,
+        "audio_ms": 5000,
+        "billed_ms": 5000,
+        "channels": 1,
+        "version": "1",
+        "language": "en",
+        "tags": ["call"],
+        **changes,
+    }
+
+
+def logged(household: Any) -> list[tuple[str, str]]:
+    with tenant_scope(household.tenant.id):
+        return list(Request.objects.order_by("request_id").values_list("request_id", "outcome"))
 
 
 def stored(household: Any) -> list[tuple[str, int, int]]:
@@ -65,7 +92,7 @@ def test_an_event_of_no_tenant_is_named_and_the_others_are_stored(
     with caplog.at_level(logging.ERROR):
         record_usage([event(acme), nobody, event(acme, 5000, 7000)])
     assert stored(acme) == [("s:0", 0, 5000), ("s:5000", 5000, 7000)]
-    assert "lost:0 belongs to no tenant" in caplog.text
+    assert "lost:0 to 5000 ms belongs to no tenant" in caplog.text
 
 
 def test_a_database_that_is_away_is_tried_again(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,3 +129,31 @@ def test_the_database_refuses_a_range_that_ends_before_it_begins(acme: Any) -> N
             region="r",
             worker="w",
         )
+
+
+def test_a_request_is_logged_once_and_the_first_entry_stays(acme: Any, rival: Any) -> None:
+    record_requests([request(acme), request(acme, outcome="again")])
+    record_requests([request(acme, outcome="later"), request(acme, "s"), request(rival, outcome="NET-0001")])
+    assert logged(acme) == [("r", "done"), ("s", "done")]
+    assert logged(rival) == [("r", "NET-0001")]
+
+
+def test_a_bad_entry_keeps_no_other_from_the_log(
+    transactional_db: None, acme: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = request(acme, "lost", tenant=str(uuid.uuid4()))
+    with caplog.at_level(logging.ERROR):
+        record_requests([request(acme, status="secret"), nobody, request(acme, "s")])
+    assert logged(acme) == [("s", "done")]
+    assert "request lost belongs to no tenant" in caplog.text
+    assert "status" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_logged_request_can_be_neither_changed_nor_deleted(acme: Any) -> None:
+    record_requests([request(acme)])
+    with tenant_scope(acme.tenant.id):
+        for change in (lambda: Request.objects.update(status=500), lambda: Request.objects.all().delete()):
+            with pytest.raises(Exception, match=r"permission denied|never changed"), transaction.atomic():
+                change()
+    assert logged(acme) == [("r", "done")]

@@ -23,7 +23,7 @@ from gateway.errors import GatewayDraining, Unavailable
 from gateway.link import Link
 from gateway.session import Limits
 from gateway.streams import Streams
-from metering.emit import UsageEmitter
+from metering.emit import Emitter
 from tenants import selectors
 from tenants.access import KeyGrant
 from tenants.services.keys import touch_keys
@@ -45,7 +45,7 @@ class Process:
     link: Link
     streams: Streams
     authenticator: Authenticator
-    usage: UsageEmitter
+    usage: Emitter
     limits: Limits
     max_streams: int
     trusted_proxy: bool
@@ -130,7 +130,7 @@ def current() -> Process:
             KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),
             Failures(per_minute=env.AUTH_FAILURES_PER_MINUTE.read()),
         ),
-        usage=UsageEmitter(on_lost=telemetry.usage_dropped.inc),
+        usage=Emitter(on_lost=telemetry.usage_dropped.inc),
         limits=Limits(
             idle_s=env.STREAM_IDLE_SECONDS.read(),
             max_s=env.STREAM_MAX_SECONDS.read(),

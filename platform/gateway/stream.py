@@ -23,6 +23,7 @@ from gateway.lane import Lane
 from gateway.link import Placement
 from gateway.parameters import ListenParameters
 from gateway.process import Process
+from gateway.request_log import entry, kind, outcome
 from gateway.session import Limits, Session, State
 from metering.events import UsageEvent
 from tenants.access import KeyGrant
@@ -39,11 +40,14 @@ class Stream:
         parameters: ListenParameters,
         request_id: str,
         *,
+        path: str = "/v1/listen",
         limits: Limits | None = None,
         audio: Decoder | None = None,
     ) -> None:
-        """`limits` are those of the house, `audio` a decoder for the parameters, unless others are given."""
+        """`path` is where the client asked, for the request log. `limits` are those of the house, `audio` a
+        decoder for the parameters, unless others are given."""
         self.house, self.grant, self.parameters, self.id = house, grant, parameters, request_id
+        self.path = path
         self.about: About
         self.failure: GatewayError | None = None
         self.wake = asyncio.Event()  # there may be something to say, or the deadline may have moved
@@ -202,6 +206,7 @@ class Stream:
             region=self.about.region,
             worker=self._placements[part.lane].opened.worker,
             tags=self.parameters.tags,
+            kind=kind(self.parameters),
         )
 
     def finish(self, close: Close) -> None:
@@ -214,7 +219,8 @@ class Stream:
         for name, placement in self._placements.items():
             self.house.link.release(placement.address, name)
         self.house.streams.remove(self)
-        reason = close.reason or ("done" if close.code == 1000 else "client_left")
+        reason = outcome(close)
+        self.house.usage.emit([entry(self, close)])
         telemetry.streams_closed.labels(reason).inc()
         log.info(
             "stream %s of tenant %s closed: %s, %d ms billed",

@@ -1,4 +1,4 @@
-"""Usage events, for reading."""
+"""Usage events and the request log, for reading."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 from unfold.decorators import display
 
 from console.admin.base import ReadOnlyAdmin
-from metering.models import UsageEvent
+from metering.models import Request, UsageEvent
 
 
 @admin.register(UsageEvent)
@@ -22,3 +22,18 @@ class UsageEventAdmin(ReadOnlyAdmin):
     @display(description="Seconds")
     def seconds(self, event: UsageEvent) -> str:
         return f"{(event.to_ms - event.from_ms) / 1000:.3f}"
+
+
+@admin.register(Request)
+class RequestAdmin(ReadOnlyAdmin):
+    list_display = ("started_at", "tenant", "request_id", "kind", "path", "outcome", "seconds", "model")
+    list_display_links = ("started_at", "request_id")
+    list_select_related = ("tenant",)
+    list_filter = (("tenant", AutocompleteSelectFilter), ("started_at", RangeDateFilter))
+    search_fields = ("request_id",)
+    search_related = {"tenant": "name__icontains"}
+    search_help_text = "The request's id, or the tenant"
+
+    @display(description="Seconds")
+    def seconds(self, request: Request) -> str:
+        return f"{request.audio_ms / 1000:.3f}"

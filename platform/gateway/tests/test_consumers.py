@@ -18,7 +18,8 @@ from gateway.link import Placement
 from gateway.process import Process
 from gateway.session import Limits
 from gateway.streams import Streams
-from metering.emit import UsageEmitter
+from metering.emit import Emitter
+from metering.requests import parse as parse_request
 from tenants import keytext
 from tenants.access import KeyGrant
 from wire.messages import Abort, Audio, Final, Opened, StreamOptions, ToGateway, ToWorker
@@ -107,7 +108,7 @@ def house(link: HandLink, monkeypatch: pytest.MonkeyPatch) -> Process:
         link=link,  # type: ignore[arg-type]
         streams=Streams(),
         authenticator=Authenticator(KeyCache(find=find, keep_s=5), Failures(per_minute=10)),
-        usage=UsageEmitter(),
+        usage=Emitter(),
         limits=Limits(idle_s=10, max_s=60, window_s=1, usage_every_s=5),
         max_streams=2,
         trusted_proxy=False,
@@ -208,3 +209,24 @@ async def test_a_client_that_does_not_read_is_closed_once_and_its_slot_is_freed(
     assert link.open_now == set()
     socket.inbox.put_nowait({"type": "websocket.disconnect", "code": 1008})
     await gone(socket, house, link)
+
+
+async def test_a_stream_that_was_accepted_is_told_in_the_request_log_and_a_refused_one_is_not(
+    house: Process, link: HandLink
+) -> None:
+    taken: list[tuple[str, dict[str, Any]]] = []
+    house.usage = Emitter(lambda task, records: taken.extend((task, record) for record in records))
+    house.usage.start()
+    house.max_streams = 1
+    socket = Socket(house)
+    await socket.until_said("websocket.accept")
+    refused = Socket(house)
+    await refused.until_said("websocket.http.response.start")
+    socket.inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
+    await gone(socket, house, link)
+    assert await house.usage.stop(DEADLINE_S) == 0
+    [(task, entry)] = taken
+    assert task == "metering.record_requests"
+    assert (entry["outcome"], entry["path"], entry["kind"]) == ("client_left", "/v1/listen", "live")
+    assert (entry["tenant"], entry["key"]) == (str(GRANT.tenant_id), str(GRANT.key_id))
+    assert parse_request(entry).request_id == entry["request_id"]

@@ -1,4 +1,4 @@
-"""How a stream's end is told in the request log. That it is told is tested over a socket in test_consumers."""
+"""How a stream's end is told in the request log; that it is told is tested in test_consumers."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tests.benchmarks.load_client import BINARY, CLOSE, NO_MASK, PING, PONG, TEXT, frame
 
+BAD_NEIGHBOUR = "203.0.113.66"  # whose bad keys are held against nobody else
 KINDS = ("KeepAlive", "Finalize", "CloseStream", "Results", "keepalive", "", "\0", "__class__", "Ünïcode")
 
 
@@ -191,6 +192,7 @@ def request(
         f"Sec-WebSocket-Version: {version}",
         f"Sec-WebSocket-Key: {nonce}",
         f"Authorization: Token {key}",
+        f"X-Forwarded-For: {BAD_NEIGHBOUR}",
         *lines,
     ]
     return ("\r\n".join(head) + "\r\n\r\n").encode("utf-8", "surrogateescape")

@@ -152,9 +152,10 @@ class Transport:
         except PeerBroken:
             self._give_up(envelope.sender, receiver, "broken")
             return
+        # The acknowledgement travels with the next results, or alone at the next check: sent now, it would
+        # be what the results have to wait a tick for.
         if items:
             receiver.receive(envelope.sender, items)
-        self._outgoing.set()
 
     def _link(self, envelope: Envelope, receiver: Receiver) -> Link | None:
         """The link the envelope came on; a new one if the gateway has begun one."""

@@ -281,7 +281,7 @@ class Link:
                 self._answer_open(item)
             elif (stream := worker.streams.get(item.stream)) is not None and stream.epoch == item.epoch:
                 stream.receiver.receive_from_worker(item)  # type: ignore[arg-type]  # a worker sends ToGateway only
-        self._something_to_send.set()
+        # Nothing is sent for the acknowledgement alone: it travels with the next audio, or soon after.
 
     async def _send_forever(self) -> None:
         while True:

@@ -8,6 +8,7 @@ and a handshake can be refused with any status and a body (ASGI's websocket deni
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -157,6 +158,9 @@ class GatewayServer(Server):  # type: ignore[misc]
     def run(self) -> None:
         # Within the loop, where a failure is logged; Twisted's own log goes nowhere.
         reactor.callWhenRunning(lambda: asyncio.get_event_loop().call_soon(process.current().start))
+        # What has been imported stays for good: looking through it for garbage would hold up every stream.
+        gc.collect()
+        gc.freeze()
         super().run()
 
     def listen_error(self, failure: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gateway.audio.base import AudioFormat, Decoder, Pcm
 from gateway.audio.container import Container
 from gateway.audio.encodings import ENCODINGS, Kind
+from gateway.audio.flac import Flac
 from gateway.audio.opus import OpusPackets
 from gateway.audio.raw import Raw
 from gateway.audio.recognise import HEAD_BYTES, NOT_KNOWN, STRONG, Found, Skip, is_wav, recognise
@@ -100,4 +101,7 @@ class Recognised:
         return self._for(said.demuxer)
 
     def _for(self, demuxer: str) -> Decoder:
-        return Wav(self._form.lanes) if demuxer == "wav" else Container(demuxer, self._form.lanes)
+        lanes = self._form.lanes
+        if demuxer == "wav":
+            return Wav(lanes)
+        return Flac(lanes) if demuxer == "flac" else Container(demuxer, lanes)

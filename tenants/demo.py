@@ -17,10 +17,13 @@ from django.db import connection, transaction
 from tenants import selectors, services
 from tenants.access import Scope
 from tenants.errors import AccessError
-from tenants.models import APIKey, Project, Tenant, User
+from tenants.limits import Limits
+from tenants.models import APIKey, Plan, Project, Tenant, User
 from tenants.scope import staff_scope
 
 SLUG, NAME, EMAIL = "demo", "Demo", "demo@stenogate.local"
+# There, so that they can be seen and tried; so high that no measurement on one machine meets them.
+LIMITS = Limits(streams_at_once=10_000)
 _LOCK = 0x57E0_DE30
 
 
@@ -83,6 +86,8 @@ def _user(known: Secrets | None) -> tuple[User, str]:
 def _project(owner: User) -> Project:
     with staff_scope():
         tenant = Tenant.objects.filter(slug=SLUG).first() or services.create_tenant(NAME, SLUG, owner=owner)
+        if not Plan.objects.filter(slug=SLUG).exists():
+            services.set_plan(tenant, services.create_plan(NAME, SLUG, LIMITS))
         project = Project.objects.filter(tenant=tenant, archived_at=None).order_by("created_at").first()
         return project or services.create_project(tenant, NAME)
 

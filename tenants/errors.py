@@ -16,7 +16,8 @@ TenantsError
 │   └── ScopeMissing     403 scope_missing
 ├── Refused              a change that is not theirs to make, or that makes no sense
 │   ├── RoleNotAllowed, LastOwner, AlreadyMember, ProjectArchived, KeyNotActive
-│   └── ScopeUnknown, OriginMalformed, ExpiryPast, NameMissing, SlugMalformed, SlugTaken
+│   ├── ScopeUnknown, OriginMalformed, ExpiryPast, NameMissing, SlugMalformed, SlugTaken
+│   └── LimitMalformed
 ├── ScopeConflict        the unit of work already belongs to somebody else (a mistake in our code)
 └── DatabaseRoleError    PostgreSQL's roles are not as they must be
 """
@@ -189,6 +190,12 @@ class SlugTaken(Refused):
     """Another tenant has this slug. Choose another."""
 
     code = "slug_taken"
+
+
+class LimitMalformed(Refused):
+    """A limit is a number above 0, whole but for hours of audio; without one there is no limit."""
+
+    code = "limit_malformed"
 
 
 class ScopeConflict(TenantsError):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-# The plan of whoever is given no other. A migration makes it; its limits can be changed, the plan not removed.
+# The plan of whoever is given no other. A migration makes it; its limits can be changed.
 DEFAULT_PLAN = UUID("00000000-0000-4000-8000-000000000001")
 MS_PER_HOUR = 3_600_000
 

@@ -91,10 +91,8 @@ def members() -> QuerySet[Member]:
 
 
 def _grant(row: tuple[Any, ...]) -> KeyGrant:
-    tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, allowed_origins, *more = (
-        row
-    )
-    state, plan, plan_limits, project_limits = more
+    tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, *more = row
+    allowed_origins, state, plan, plan_limits, project_limits = more
     return KeyGrant(
         tenant_id=tenant_id,
         project_id=project_id,

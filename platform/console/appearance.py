@@ -62,6 +62,7 @@ UNFOLD: dict[str, Any] = {
                     _link("Tenants", "apartment", "tenants_tenant"),
                     _link("Projects", "folder", "tenants_project"),
                     _link("API keys", "key", "tenants_apikey"),
+                    _link("Plans", "tune", "tenants_plan"),
                     _link("Members", "group", "tenants_member"),
                 ],
             },
@@ -70,6 +71,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _link("Usage events", "speed", "metering_usageevent"),
+                    _link("Requests", "receipt_long", "metering_request"),
                     _link("Audit log", "history", "tenants_auditentry"),
                 ],
             },

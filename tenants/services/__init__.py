@@ -5,6 +5,7 @@
 
 from tenants.services.audit import Actor
 from tenants.services.keys import issue_key, revoke_key, rotate_key, touch_keys
+from tenants.services.limits import change_plan, create_plan, set_plan, set_project_limits
 from tenants.services.members import add_member, change_role, remove_member
 from tenants.services.tenants import archive_project, create_project, create_tenant, set_tenant_state
 
@@ -12,13 +13,17 @@ __all__ = [
     "Actor",
     "add_member",
     "archive_project",
+    "change_plan",
     "change_role",
+    "create_plan",
     "create_project",
     "create_tenant",
     "issue_key",
     "remove_member",
     "revoke_key",
     "rotate_key",
+    "set_plan",
+    "set_project_limits",
     "set_tenant_state",
     "touch_keys",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 from uuid import UUID
 
@@ -30,6 +31,19 @@ def record(actor: Actor, tenant_id: UUID, action: str, subject: UUID, **details:
     """Write the entry; to be called in the transaction of what it tells."""
     return AuditEntry.objects.create(
         tenant_id=tenant_id, actor=_label(actor), action=action, subject=subject, details=details
+    )
+
+
+def record_for_all(
+    actor: Actor, tenants: Iterable[UUID], action: str, subject: UUID, **details: object
+) -> None:
+    """An entry in the log of each of these tenants: what is ours alone was changed for all of them."""
+    AuditEntry.objects.bulk_create(
+        (
+            AuditEntry(tenant_id=tenant, actor=_label(actor), action=action, subject=subject, details=details)
+            for tenant in tenants
+        ),
+        batch_size=1000,
     )
 
 

@@ -9,7 +9,8 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 
 from tenants import selectors, services
-from tenants.models import APIKey, Project, Tenant, User
+from tenants.limits import Limits
+from tenants.models import APIKey, Plan, Project, Tenant, User
 from tenants.scope import staff_scope
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +49,14 @@ def test_it_makes_a_tenant_a_login_and_a_key_that_work(seed, tmp_path):
     assert json.loads(path.read_text()) == found
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["secrets.json"]
+
+
+def test_its_plan_is_generous_and_stays_as_staff_left_it(seed):
+    found = seed()
+    assert selectors.find_key(found["api_key"]).plan_limits.streams_at_once >= 1000
+    with staff_scope():
+        services.change_plan(Plan.objects.get(slug="demo"), Limits(streams_at_once=3))
+    assert selectors.find_key(seed()["api_key"]).plan_limits == Limits(streams_at_once=3)
 
 
 def test_again_it_is_the_same(seed, tmp_path):

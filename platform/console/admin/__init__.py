@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 
-from console.admin import audit, keys, people, tenants, usage
+from console.admin import audit, keys, people, plans, tenants, usage
 from console.admin.choices import autocomplete
 
-__all__ = ["audit", "keys", "people", "tenants", "usage"]
+__all__ = ["audit", "keys", "people", "plans", "tenants", "usage"]
 
 admin.site.index_template = "console/dashboard.html"
 admin.site.index_title = "Overview"

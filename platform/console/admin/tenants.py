@@ -1,4 +1,4 @@
-"""Tenants and projects."""
+"""Tenants, which have a plan, and projects, which may have limits of their own."""
 
 from __future__ import annotations
 
@@ -12,29 +12,43 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 from unfold.decorators import action, display
 
 from console.admin.base import StaffAdmin, acting, become
+from console.admin.plans import LIMIT_ROWS
 from tenants import services
 from tenants.access import TenantState
+from tenants.limits import limits_of
 from tenants.models import Project, Tenant
 
 
 @admin.register(Tenant)
 class TenantAdmin(StaffAdmin):
-    list_display = ("name", "slug", "state_label", "created_at")
-    list_filter = ("state", ("created_at", RangeDateFilter))
+    list_display = ("name", "slug", "plan", "state_label", "created_at")
+    list_select_related = ("plan",)
+    list_filter = ("state", "plan", ("created_at", RangeDateFilter))
     search_fields = ("name__icontains", "slug__startswith")
     search_help_text = "Name, or how the slug begins"
-    fields = (("name", "slug"), ("state", "created_at"), "id")
+    fields = (("name", "slug"), "plan", ("state", "created_at"), "id")
     actions_detail = ("suspend", "reactivate")
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[Any, ...]:
-        return self.fields if obj else ("name", "slug")
+        return self.fields if obj else ("name", "slug", "plan")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may_write(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
+        return ("name", "slug", "state", "created_at", "id") if obj else ()
 
     @display(description="State", ordering="state", label={"Active": "success", "Suspended": "danger"})
     def state_label(self, tenant: Tenant) -> str:
         return str(tenant.get_state_display())
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        become(obj, services.create_tenant(obj.name, obj.slug, actor=acting(request)))
+        plan = obj.plan
+        if change:
+            obj = Tenant.objects.get(id=obj.pk)
+        else:
+            become(obj, services.create_tenant(obj.name, obj.slug, actor=acting(request)))
+        services.set_plan(obj, plan, actor=acting(request))
 
     def has_suspend_permission(self, request: HttpRequest, object_id: str) -> bool:
         return self._could_become(request, object_id, TenantState.SUSPENDED)
@@ -81,8 +95,14 @@ class ProjectAdmin(StaffAdmin):
     search_related = {"tenant": "name__icontains"}
     search_help_text = "Name of the project or of its tenant"
     autocomplete_fields = ("tenant",)
-    fields = (("name", "tenant"), ("created_at", "archived_at"), "id")
+    fields = (("name", "tenant"), *LIMIT_ROWS, ("created_at", "archived_at"), "id")
     actions_detail = ("archive",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may_write(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
+        return ("name", "tenant", "created_at", "archived_at", "id") if obj else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         queryset: QuerySet[Project] = super().get_queryset(request)
@@ -92,14 +112,19 @@ class ProjectAdmin(StaffAdmin):
         return f"{obj.tenant} / {obj.name}"  # many tenants have a project "Production"
 
     def get_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[Any, ...]:
-        return self.fields if obj else ("tenant", "name")
+        return self.fields if obj else ("tenant", "name", *LIMIT_ROWS)
 
     @display(description="State", label={"Active": "success", "Archived": "warning"})
     def state_label(self, project: Project) -> str:
         return "Archived" if project.archived_at else "Active"
 
     def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
-        become(obj, services.create_project(obj.tenant, obj.name, actor=acting(request)))
+        limits = limits_of(obj)
+        if change:
+            obj = Project.objects.get(id=obj.pk)
+        else:
+            become(obj, services.create_project(obj.tenant, obj.name, actor=acting(request)))
+        services.set_project_limits(obj, limits, actor=acting(request))
 
     def has_archive_permission(self, request: HttpRequest, object_id: str) -> bool:
         return self.may_write(request) and Project.objects.filter(id=object_id, archived_at=None).exists()

@@ -17,7 +17,8 @@ from django.urls import reverse
 from console.admin import base
 from console.middleware import staff_scope_in_admin
 from tenants import scope, selectors, services
-from tenants.models import APIKey, AuditEntry, Member, Project, Tenant, User
+from tenants.limits import DEFAULT_PLAN, UNLIMITED, Limits
+from tenants.models import APIKey, AuditEntry, Member, Plan, Project, Tenant, User
 from tenants.scope import staff_scope, tenant_scope
 
 pytestmark = pytest.mark.django_db
@@ -129,7 +130,7 @@ def test_lists_and_searches_answer(browser, acme, rival, model):
 
 
 @pytest.mark.parametrize(
-    "model", [Tenant, Project, APIKey, Member, AuditEntry, User], ids=lambda m: m.__name__
+    "model", [Tenant, Project, APIKey, Member, AuditEntry, User, Plan], ids=lambda m: m.__name__
 )
 def test_a_row_has_its_page_and_no_page_shows_a_hash(browser, acme, rival, model):
     row = of_staff(model.objects.first)
@@ -270,7 +271,7 @@ def test_rotating_shows_the_new_key_once_and_leaves_the_old_for_a_day(browser, a
 
 
 def test_a_tenant_is_made_suspended_and_reactivated(browser, acme):
-    browser.post(page(Tenant, "add"), {"name": "Third", "slug": "third"})
+    browser.post(page(Tenant, "add"), {"name": "Third", "slug": "third", "plan": DEFAULT_PLAN})
     assert of_staff(Tenant.objects.filter(slug="third").exists)
     change = page(Tenant, "change", acme.tenant.id)
     browser.post(change.replace("change/", "suspend/"))
@@ -300,6 +301,33 @@ def test_members_come_change_and_go_and_the_last_owner_stays(browser, acme):
                       (page(Member, "delete", acme.owner.id), {"post": "yes"})):  # fmt: skip
         assert "needs an owner" in text(browser.post(url, data, follow=True))
     assert of_staff(lambda: Member.objects.get(id=acme.owner.id).role) == "owner"
+
+
+def test_a_plan_is_made_given_and_changed(browser, acme, rival, staff):
+    made = {"name": "Small", "slug": "small", "streams_at_once": "5", "audio_hours_a_day": "0.5"}
+    browser.post(page(Plan, "add"), made)
+    plan = Plan.objects.get(slug="small")
+    browser.post(page(Tenant, "change", acme.tenant.id), {"plan": plan.id, "name": "Renamed"})
+    browser.post(page(Plan, "change", plan.id), {"name": "Small", "streams_at_once": "6", "slug": "other"})
+    assert "Small" in text(browser.get(page(Plan, "changelist")))
+    found = selectors.find_grant(acme.key.prefix)
+    assert (found.plan, found.plan_limits) == ("Small", Limits(streams_at_once=6))
+    assert selectors.find_grant(rival.key.prefix).plan == "Default"
+    with tenant_scope(acme.tenant.id):
+        assert Tenant.objects.get().name == "Acme"
+        told = AuditEntry.objects.filter(actor=f"staff {staff}").values_list("action", flat=True)
+        assert set(told) == {"tenant.plan_changed", "plan.changed"}
+    assert browser.post(page(Plan, "delete", plan.id), {"post": "yes"}).status_code == 403
+    refused = browser.post(page(Plan, "add"), made | {"slug": "third", "streams_at_once": "0"})
+    assert "greater than or equal to 1" in text(refused)
+
+
+def test_a_project_gets_limits_of_its_own(browser, acme, rival):
+    changed = {"name": "Renamed", "tenant": rival.tenant.id, "requests_a_second": "7"}
+    browser.post(page(Project, "change", acme.project.id), changed)
+    found = selectors.find_grant(acme.key.prefix)
+    assert (found.tenant_id, found.project_limits) == (acme.tenant.id, Limits(requests_a_second=7))
+    assert selectors.find_grant(rival.key.prefix).project_limits == UNLIMITED
 
 
 def test_rows_that_are_records_have_no_form(browser, acme):

@@ -6,7 +6,10 @@
     ├── BadBody …               what was sent with the request cannot be taken
     ├── UpgradeRequired, MethodNotAllowed
     ├── AccessRefused           the key is missing, wrong, or not allowed to do this: see `tenants.errors`
+    ├── OtherProject            the key is of another project than the one that is to be changed
+    ├── ChangeRefused           what was asked makes no sense: see `tenants.errors.Refused`
     ├── NotFound                no such path
+    ├── UnknownId               no such project, key, request or model, for this key
     ├── TooManyFailures         too many bad keys from one address
     ├── Unavailable …           nothing here can serve the stream now; try again
     └── StreamError …           the stream was open and cannot go on
@@ -18,7 +21,18 @@ some clients answer 1011 by reconnecting thirty times at once.
 
 from __future__ import annotations
 
-from tenants.errors import AccessError
+from typing import ClassVar
+
+from tenants.errors import (
+    AccessError,
+    ExpiryPast,
+    NameMissing,
+    OriginMalformed,
+    ProjectArchived,
+    Refused,
+    RoleNotAllowed,
+    ScopeUnknown,
+)
 
 
 class GatewayError(Exception):
@@ -86,6 +100,13 @@ class BodyTooSlow(BadBody):
     status = 408
 
 
+class BodyTooLarge(BadBody):
+    """The body of the request is larger than anything this address could want."""
+
+    code = "body_too_large"
+    status = 413
+
+
 class UploadTooLarge(BadBody):
     """The audio is larger than this service takes. Send it in parts, or compressed: Opus, FLAC, MP3."""
 
@@ -131,10 +152,51 @@ class AccessRefused(GatewayError):
         return self.detail
 
 
+class OtherProject(GatewayError):
+    """An API key issues and revokes keys in its own project only. Use a key of that project."""
+
+    code = "other_project"
+    status = 403
+    close_code = 1008
+
+
+class ChangeRefused(GatewayError):
+    """This change was refused."""
+
+    code = "refused"
+    status = 400
+    close_code = 1008
+    # Those that a key can run into; the others are for people.
+    STATUSES: ClassVar[dict[type[Refused], int]] = {
+        ExpiryPast: 400,
+        NameMissing: 400,
+        OriginMalformed: 400,
+        ProjectArchived: 409,
+        RoleNotAllowed: 403,
+        ScopeUnknown: 400,
+    }
+
+    def __init__(self, cause: Refused) -> None:
+        self.code, self.status = cause.code, self.STATUSES.get(type(cause), 400)
+        super().__init__(str(cause))
+
+    @property
+    def sentence(self) -> str:
+        return self.detail
+
+
 class NotFound(GatewayError):
     """Nothing answers at this path. Live streaming is at /v1/listen."""
 
     code = "not_found"
+    status = 404
+    close_code = 1008
+
+
+class UnknownId(GatewayError):
+    """There is nothing with this id here, or it is not yours to see."""
+
+    code = "unknown_id"
     status = 404
     close_code = 1008
 

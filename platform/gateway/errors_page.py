@@ -6,14 +6,15 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.errors import AccessRefused, GatewayError
+from gateway.errors import AccessRefused, ChangeRefused, GatewayError
 from tenants.errors import AccessError
 
 HEADING = """# Errors
 
-A handshake is refused with an HTTP status and the JSON body `{"err_code", "err_msg", "request_id"}`. A stream
-that is already open gets a message of type `Error` with the same code, and is closed with the close code and
-the error code as its reason. Codes do not change; sentences may.
+A handshake or a request is refused with an HTTP status and a JSON body: `err_code`, `err_msg` and `request_id`,
+as Deepgram's older answers have them, and for requests `category`, `message` and `details`, as its newer ones
+have. A stream that is already open gets a message of type `Error` with the same code, and is closed with the
+close code and the error code as its reason. Codes do not change; sentences may.
 
 Written by `make docs` from `gateway/errors.py` and `tenants/errors.py`.
 
@@ -30,10 +31,15 @@ def every(base: type[Any]) -> Iterator[type[Any]]:
 
 
 def rows() -> list[tuple[str, int, int, str]]:
-    found = [(e.code, e.status, e.close_code, e) for e in every(GatewayError) if e is not AccessRefused]
+    found = [
+        (e.code, e.status, e.close_code, e)
+        for e in every(GatewayError)
+        if e not in (AccessRefused, ChangeRefused)
+    ]
     found += [
         (e.code, e.status, AccessRefused.close_code, e) for e in every(AccessError) if e is not AccessError
     ]
+    found += [(e.code, status, ChangeRefused.close_code, e) for e, status in ChangeRefused.STATUSES.items()]
     return [
         (code, status, close, " ".join(inspect.cleandoc(kind.__doc__ or "").split()))
         for code, status, close, kind in found

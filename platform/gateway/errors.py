@@ -11,6 +11,7 @@
     ├── NotFound                no such path
     ├── UnknownId               no such project, key, request or model, for this key
     ├── TooManyFailures         too many bad keys from one address
+    ├── LimitReached …          the plan or the project allows no more; the detail says how much, and whose
     ├── Unavailable …           nothing here can serve the stream now; try again
     └── StreamError …           the stream was open and cannot go on
 
@@ -208,6 +209,40 @@ class TooManyFailures(GatewayError):
     status = 429
     close_code = 1008
     retry_after_s = 60.0
+
+
+class LimitReached(GatewayError):
+    """A limit is reached. Wait as Retry-After says, or have the limit raised."""
+
+    code = "limit_reached"
+    status = 429
+    close_code = 1008
+    retry_after_s = 1.0
+
+
+class TooManyStreams(LimitReached):
+    """Too many streams are open at once. Close one or wait until one ends, or have the limit raised."""
+
+    code = "too_many_streams"
+    retry_after_s = 2.0
+
+
+class TooManyOpenings(LimitReached):
+    """Too many streams were opened in the last minute. Wait as Retry-After says, or have the limit raised."""
+
+    code = "too_many_openings"
+
+
+class TooManyRequests(LimitReached):
+    """Too many requests came in the last second. Wait as Retry-After says, or have the limit raised."""
+
+    code = "too_many_requests"
+
+
+class AudioLimitReached(LimitReached):
+    """The audio of this day is used up. It begins anew at midnight UTC; or have the limit raised."""
+
+    code = "audio_limit_reached"
 
 
 class Unavailable(GatewayError):

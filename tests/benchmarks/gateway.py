@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import heapq
 import json
 import subprocess
 import sys
@@ -153,7 +154,8 @@ class Paced:
         self.heard.add(end)
         # The engine can say a word once the chunk is complete in which it ends.
         packets = -(-round(end * 1000) // CHUNK_MS) * CHUNK_MS // PACKET_MS
-        self.latencies_ms.append((received - self.sent[packets - 1]) * 1000)
+        if packets <= len(self.sent):  # not what the end of the stream made final
+            self.latencies_ms.append((received - self.sent[packets - 1]) * 1000)
 
 
 def _latencies(stack: Stack, streams: Sequence[int]) -> list[Row]:
@@ -204,22 +206,19 @@ async def _pace(stack: Stack, count: int) -> tuple[list[Paced], float]:
         socket.on_text = one.receive
     gc.disable()
     started = time.perf_counter() + 0.1
-    due = sorted(
-        (started + index * CHUNK_MS / 1000 / count, index) for index in range(count)
-    )  # when each sends next
+    due = [(started + index * CHUNK_MS / 1000 / count, index) for index in range(count)]  # a heap
     latest = 0.0
-    end = started + PACED_S
-    while due[0][0] < end:
-        for moment, index in due:
-            now = time.perf_counter()
-            if moment > now:
-                await asyncio.sleep(moment - now)
-                now = time.perf_counter()
-            latest = max(latest, now - moment)
-            sockets[index].send(PACKET)
-            paced[index].sent.append(now)
+    while due[0][0] < started + PACED_S:
+        moment, index = due[0]
+        if (wait := moment - time.perf_counter()) > 0:
+            await asyncio.sleep(wait)
+        now = time.perf_counter()
+        latest = max(latest, now - moment)
+        sockets[index].send(PACKET)
+        paced[index].sent.append(now)
+        heapq.heapreplace(due, (moment + PACKET_MS / 1000, index))
+        if wait <= 0:
             await asyncio.sleep(0)
-        due = sorted((moment + PACKET_MS / 1000, index) for moment, index in due)
     gc.enable()
     for socket in sockets:
         socket.send(CLOSE_STREAM)

@@ -14,6 +14,8 @@ def refusal(opening: Open, info: EngineInfo, state: WorkerState) -> str | None:
         return BUSY.get(state, "unhealthy")
     if opening.options.model not in ("", "default", info.model):
         return "unknown_model"
+    if opening.options.version not in ("", info.version):
+        return "unknown_version"
     # "en-GB" is asked of an engine that knows "en".
     language = opening.options.language.lower().partition("-")[0]
     if language and language not in info.languages:

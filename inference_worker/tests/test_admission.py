@@ -27,6 +27,14 @@ def test_what_it_cannot_do_is_refused_by_name(model: str, language: str, code: s
     assert refusal(opening(model, language), INFO, WorkerState.READY) == code
 
 
+def test_a_version_is_the_worker_s_or_none_in_particular() -> None:
+    def asked(version: str) -> str | None:
+        options = StreamOptions(version=version)
+        return refusal(Open(stream="s", epoch=1, tenant="acme", options=options), INFO, WorkerState.READY)
+
+    assert [asked(version) for version in ("", "1", "2")] == [None, None, "unknown_version"]
+
+
 @pytest.mark.parametrize(
     ("state", "code"),
     [

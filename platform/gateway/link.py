@@ -202,6 +202,12 @@ class Link:
         if not any(serves(heartbeat, options) for heartbeat in ready):
             known = sorted({f"{heartbeat.model} ({', '.join(heartbeat.languages)})" for heartbeat in ready})
             return UnknownModel(f"Here are: {', '.join(known)}.")
+        if refused is not None and refused.code.startswith("unknown_"):
+            return UnknownModel(
+                f"A worker has the model, but not this version ({options.version})."
+                if refused.code == "unknown_version"
+                else ""
+            )
         return NoCapacity(retry_after_s=refused.retry_after_s if refused is not None else None)
 
     # ---- workers

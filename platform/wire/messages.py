@@ -30,7 +30,7 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """What the customer asked for, as far as an engine can act on it."""
 
     model: str = ""
-    version: str = ""  # of the model; "" or "latest": whatever the worker has
+    version: str = ""  # of the model; "": whatever the worker has
     language: str = "en"
     interim_results: bool = False
     endpointing_ms: int | None = None  # silence that ends an utterance; None: the engine's own, 0: never
@@ -81,7 +81,8 @@ class Opened(Item, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Refused(Item, frozen=True, kw_only=True, omit_defaults=True):
-    """The worker cannot serve this stream: `no_capacity`, `draining`, `unknown_model`, `unhealthy`."""
+    """The worker cannot serve this stream: `no_capacity`, `draining`, `unhealthy`, or `unknown_model`,
+    `unknown_version`, `unknown_language`."""
 
     code: str
     retry_after_s: float = 1.0

@@ -181,6 +181,13 @@ async def test_a_language_nobody_speaks_is_the_clients_mistake(pair: Pair) -> No
         await pair.link.open("s", "tenant", StreamOptions(language="tlh"), Ear())
 
 
+async def test_a_version_that_no_worker_has_is_the_clients_mistake(pair: Pair) -> None:
+    await pair.ready()
+    pair.worker.answer = lambda o: Refused(stream=o.stream, epoch=o.epoch, code="unknown_version")
+    with pytest.raises(UnknownModel, match=r"not this version \(7\)"):
+        await pair.link.open("s", "tenant", StreamOptions(version="7"), Ear())
+
+
 async def test_a_worker_that_does_not_answer_is_told_to_forget_the_stream(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

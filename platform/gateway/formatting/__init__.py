@@ -1,0 +1,1 @@
+"""Words as they were heard in, words as the customer wants to read them out. Pure."""

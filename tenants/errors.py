@@ -175,7 +175,7 @@ class ExpiryPast(Refused):
 
 
 class NameMissing(Refused):
-    """A name is between 1 and 100 characters."""
+    """A name is between 1 and 100 printable characters."""
 
     code = "name_missing"
 

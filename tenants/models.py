@@ -184,6 +184,7 @@ class APIKey(models.Model):
     sha256 = models.BinaryField(max_length=32, editable=False)
     scopes = ArrayField(models.CharField(max_length=32, choices=_choices(*Scope)))
     allowed_origins = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    tags = ArrayField(models.CharField(max_length=128), default=list, blank=True)  # the customer's own
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     # Rotation: both keys work until this one's `expires_at`.

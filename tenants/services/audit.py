@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import TypeAlias
 from uuid import UUID
 
-from tenants.errors import RoleNotAllowed
+from tenants.access import KeyGrant
+from tenants.errors import RoleNotAllowed, ScopeMissing
 from tenants.models import AuditEntry, Member, User
 from tenants.permissions import Permission, allows
 
-# A member acts within a tenant; a staff user of ours on any; None is the system (commands, jobs).
-Actor: TypeAlias = Member | User | None
+# A member acts within a tenant, and so does a key, as far as its scopes go; a staff user of ours on any;
+# None is the system (commands, jobs).
+Actor: TypeAlias = Member | User | KeyGrant | None
 
 
 def permit(actor: Actor, tenant_id: UUID, permission: Permission) -> None:
@@ -19,11 +21,19 @@ def permit(actor: Actor, tenant_id: UUID, permission: Permission) -> None:
     if isinstance(actor, Member):
         if actor.tenant_id != tenant_id or not actor.user.is_active or not allows(actor.role, permission):
             raise RoleNotAllowed()
+    elif isinstance(actor, KeyGrant):
+        if actor.tenant_id != tenant_id:
+            raise RoleNotAllowed()
+        if permission not in actor.scopes:
+            raise ScopeMissing()
     elif isinstance(actor, User) and not (actor.is_staff and actor.is_active):
         raise RoleNotAllowed()
 
 
 def user_of(actor: Actor) -> User | None:
+    """The person. A key is none, and must not pass for the system here."""
+    if isinstance(actor, KeyGrant):
+        raise RoleNotAllowed("An API key cannot do this.")
     return actor.user if isinstance(actor, Member) else actor
 
 
@@ -50,4 +60,6 @@ def record_for_all(
 def _label(actor: Actor) -> str:
     if isinstance(actor, Member):
         return actor.user.email
+    if isinstance(actor, KeyGrant):
+        return f"key sk_{actor.prefix}…"
     return f"staff {actor.email}" if actor is not None else "system"

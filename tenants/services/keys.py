@@ -10,8 +10,15 @@ from django.db import connection
 from django.utils import timezone
 
 from tenants import keytext, origins
-from tenants.access import Scope
-from tenants.errors import ExpiryPast, KeyNotActive, ProjectArchived, ScopeUnknown
+from tenants.access import KeyGrant, Scope
+from tenants.errors import (
+    ExpiryPast,
+    KeyNotActive,
+    ProjectArchived,
+    RoleNotAllowed,
+    ScopeMissing,
+    ScopeUnknown,
+)
 from tenants.models import APIKey, Project
 from tenants.permissions import Permission
 from tenants.scope import tenant_scope
@@ -28,19 +35,30 @@ def issue_key(
     scopes: Iterable[str] = (Scope.LISTEN,),
     expires_at: datetime | None = None,
     allowed_origins: Iterable[str] = (),
+    tags: Iterable[str] = (),
     actor: Actor = None,
 ) -> tuple[APIKey, str]:
-    """A new key and its text, which is nowhere kept: show it once."""
+    """A new key and its text, which is nowhere kept: show it once.
+
+    One that another key issues is of the same project, has no scopes that the other lacks, the same origins,
+    and an expiry that is not later.
+    """
     permit(actor, project.tenant_id, Permission.KEYS_WRITE)
     name = checked_name(name)
     if expires_at is not None and expires_at <= timezone.now():
         raise ExpiryPast()
     wanted, from_origins = _checked_scopes(scopes), sorted({origins.normalise(o) for o in allowed_origins})
+    if isinstance(actor, KeyGrant):
+        _within(actor, project, wanted)
+        from_origins = sorted(actor.allowed_origins)
+        expires_at = min(expires_at or actor.expires_at, actor.expires_at) if actor.expires_at else expires_at
     with tenant_scope(project.tenant_id):
         # Locked, so that the project cannot be archived between this look and the commit.
         if not Project.objects.select_for_update().filter(id=project.id, archived_at=None).exists():
             raise ProjectArchived()
-        key, text = _create(project.tenant_id, project.id, name, wanted, from_origins, expires_at, actor)
+        key, text = _create(
+            project.tenant_id, project.id, name, wanted, from_origins, expires_at, list(tags), actor
+        )
         record(
             actor, key.tenant_id, "key.issued", key.id,
             name=name, prefix=key.prefix, project=str(project.id), scopes=wanted,
@@ -74,8 +92,9 @@ def rotate_key(
         if old.project.archived_at is not None:
             raise ProjectArchived()
         new, text = _create(
-            old.tenant_id, old.project_id, old.name, old.scopes, old.allowed_origins, old.expires_at, actor
-        )
+            old.tenant_id, old.project_id, old.name, old.scopes, old.allowed_origins, old.expires_at,
+            old.tags, actor,
+        )  # fmt: skip
         end = now + max(overlap, timedelta(0))
         old.replaced_by, old.expires_at = new, min(end, old.expires_at or end)
         old.save(update_fields=["replaced_by", "expires_at"])
@@ -108,6 +127,7 @@ def _create(
     scopes: list[str],
     allowed_origins: list[str],
     expires_at: datetime | None,
+    tags: list[str],
     actor: Actor,
 ) -> tuple[APIKey, str]:
     prefix, text = keytext.generate()
@@ -120,9 +140,19 @@ def _create(
         scopes=scopes,
         allowed_origins=allowed_origins,
         expires_at=expires_at,
-        issued_by=user_of(actor),
+        tags=tags,
+        issued_by=None if isinstance(actor, KeyGrant) else user_of(actor),
     )
     return key, text
+
+
+def _within(actor: KeyGrant, project: Project, wanted: list[str]) -> None:
+    if actor.project_id != project.id:
+        raise RoleNotAllowed("A key issues keys in its own project only.")
+    if beyond := [scope for scope in wanted if scope not in actor.scopes]:
+        raise ScopeMissing(
+            f"This API key lacks the scope {', '.join(map(repr, beyond))}, so it cannot give it to another."
+        )
 
 
 def _checked_scopes(scopes: Iterable[str]) -> list[str]:

@@ -18,7 +18,8 @@ from tenants.services.audit import Actor, permit, record, user_of
 
 def checked_name(name: str) -> str:
     name = name.strip()
-    if not 1 <= len(name) <= 100:
+    # Among what does not print are NUL and half surrogate pairs, which PostgreSQL does not take.
+    if not 1 <= len(name) <= 100 or not name.isprintable():
         raise NameMissing()
     return name
 

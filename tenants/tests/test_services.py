@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tenants import errors, services
-from tenants.access import TenantState
+from tenants import errors, selectors, services
+from tenants.access import Scope, TenantState
 from tenants.models import APIKey, AuditEntry, Member, Project, Tenant, User
 from tenants.permissions import Role
 from tenants.scope import staff_scope, tenant_scope
@@ -40,6 +40,8 @@ def test_a_new_tenant_has_its_owner_and_says_who_made_it(acme, staff):
     [
         ("", "third", errors.NameMissing),
         ("x" * 101, "third", errors.NameMissing),
+        ("a\0b", "third", errors.NameMissing),
+        ("\ud800", "third", errors.NameMissing),
         ("Third", "Third", errors.SlugMalformed),
         ("Third", "3rd", errors.SlugMalformed),
         ("Third", "third\n", errors.SlugMalformed),
@@ -180,6 +182,59 @@ def test_touching_notes_the_latest_use_of_any_tenants_keys(acme, rival):
     assert services.touch_keys([]) == 0
     with staff_scope():
         assert {key.last_used_at for key in APIKey.objects.all()} == {now}
+
+
+# ---- a key that acts
+
+
+def grant_of(household, **changes):
+    issued, _ = services.issue_key(household.project, **{"name": "Acting", "scopes": list(Scope), **changes})
+    return selectors.find_grant(issued.prefix)
+
+
+def test_a_key_issues_and_revokes_keys_and_the_log_says_which(acme):
+    grant = grant_of(acme)
+    key, _ = services.issue_key(acme.project, name="New", tags=["ci"], actor=grant)
+    services.revoke_key(key, actor=grant)
+    assert key.tags == ["ci"]
+    assert key.issued_by is None
+    said = audit(acme, "key.issued")[-1], audit(acme, "key.revoked")[-1]
+    assert {entry.actor for entry in said} == {f"key sk_{grant.prefix}…"}
+
+
+def test_a_key_gives_away_no_more_than_it_has(acme, rival):
+    grant = grant_of(acme, scopes=["keys:write", "listen"])
+    with pytest.raises(errors.ScopeMissing, match="usage:read"):
+        services.issue_key(acme.project, name="More", scopes=["listen", "usage:read"], actor=grant)
+    with pytest.raises(errors.ScopeMissing):
+        services.issue_key(acme.project, name="Writes", actor=grant_of(acme, scopes=["keys:read"]))
+    with pytest.raises(errors.RoleNotAllowed):
+        services.issue_key(services.create_project(acme.tenant, "Other"), name="Elsewhere", actor=grant)
+    with pytest.raises(errors.RoleNotAllowed):
+        services.issue_key(rival.project, name="Theirs", actor=grant)
+    with pytest.raises(errors.RoleNotAllowed):
+        services.revoke_key(rival.key, actor=grant)
+
+
+def test_a_key_of_a_key_ends_no_later_and_is_used_from_nowhere_else(acme):
+    end = timezone.now() + timedelta(hours=1)
+    grant = grant_of(acme, expires_at=end, allowed_origins=["https://app.example.com"])
+    for asked in (None, end + timedelta(days=1)):
+        key, _ = services.issue_key(acme.project, name="New", expires_at=asked, actor=grant)
+        assert key.expires_at == end
+        assert key.allowed_origins == ["https://app.example.com"]
+    sooner = end - timedelta(minutes=30)
+    assert services.issue_key(acme.project, name="S", expires_at=sooner, actor=grant)[0].expires_at == sooner
+
+
+def test_a_key_does_not_pass_for_the_system(acme):
+    grant = grant_of(acme)
+    with pytest.raises(errors.RoleNotAllowed):
+        services.create_tenant("Third", "third", actor=grant)
+    with pytest.raises(errors.RoleNotAllowed):
+        services.set_tenant_state(acme.tenant, TenantState.SUSPENDED, actor=grant)
+    with pytest.raises(errors.ScopeMissing):
+        services.create_project(acme.tenant, "Mine", actor=grant)
 
 
 # ---- members

@@ -43,6 +43,7 @@ class GatewayError(Exception):
     status = 500
     close_code = 4000
     retry_after_s: float | None = None
+    headers: ClassVar[Mapping[str, str]] = {}  # of the answer, beside those that every refusal has
 
     def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
         self.detail = detail
@@ -126,6 +127,7 @@ class UpgradeRequired(GatewayError):
 
     code = "upgrade_required"
     status = 426
+    headers = {"upgrade": "websocket", "allow": "GET, POST"}
     close_code = 1008
 
 
@@ -134,6 +136,7 @@ class MethodNotAllowed(GatewayError):
 
     code = "method_not_allowed"
     status = 405
+    headers = {"allow": "POST"}
     close_code = 1008
 
 

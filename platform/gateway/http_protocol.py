@@ -124,7 +124,7 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
         # Daphne has been told already.
         if self.lingering.active():
             self.lingering.cancel()
-        http.Request.connectionLost(self, reason)
+        http.Request.connectionLost(self, reason)  # type: ignore[no-untyped-call]
 
     # ---- to the client
 

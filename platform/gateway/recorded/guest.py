@@ -1,0 +1,45 @@
+"""A request that is no stream yet: it uploads, or waits for room. The house knows it all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+from gateway.errors import GatewayError
+from gateway.process import Process
+from tenants.access import KeyGrant
+
+
+class Guest:
+    """Within it, a revoked key or a stop of the house is raised where the request just is.
+
+    Its `grant` is as of now. It must be left in the task in which it was entered.
+    """
+
+    def __init__(self, house: Process, grant: KeyGrant) -> None:
+        self.house, self.grant = house, grant
+        self._failure: GatewayError | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    def fail(self, error: GatewayError) -> None:
+        if self._failure is None and self._task is not None:
+            self._failure = error
+            self._task.cancel()
+
+    async def __aenter__(self) -> Guest:
+        self.house.admit()
+        self._task = asyncio.current_task()
+        self.house.streams.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+        task, self._task = self._task, None
+        if self._failure is not None and task is not None and task.uncancel() == 0:
+            raise self._failure from None
+
+    def leave(self) -> None:
+        """From now on a stream is known instead."""
+        self.house.streams.remove(self)

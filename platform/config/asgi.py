@@ -1,4 +1,5 @@
-"""The ASGI application: HTTP is Django's, WebSockets go to the gateway's consumers."""
+"""The ASGI application: WebSockets go to the gateway's consumers, recorded audio to applications that begin
+before its body has come; all other HTTP is Django's."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 warnings.filterwarnings("ignore", "No directory at", module="django.core.handlers")
 django_application = get_asgi_application()
 
-# Consumers import models, which exist only after the line above.
+# These import models, which exist only after the line above.
+from gateway.recorded.routes import Routes  # noqa: E402
 from gateway.urls import websocket_urlpatterns  # noqa: E402
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter(websocket_urlpatterns)})
+application = ProtocolTypeRouter(
+    {"http": Routes(django_application), "websocket": URLRouter(websocket_urlpatterns)}
+)

@@ -131,9 +131,18 @@ class Link:
     # ---- streams
 
     async def open(
-        self, stream: str, tenant: str, options: StreamOptions, receiver: Receiver, epoch: int = 1
+        self,
+        stream: str,
+        tenant: str,
+        options: StreamOptions,
+        receiver: Receiver,
+        epoch: int = 1,
+        start: int = 0,
     ) -> Placement:
-        """Find the stream a worker that has taken it. Raises `Unavailable` when there is none."""
+        """Find the stream a worker that has taken it. Raises `Unavailable` when there is none.
+
+        A stream that has been open comes with a higher epoch and the position where it goes on.
+        """
         tried: frozenset[str] = frozenset()
         refused: Refused | None = None
         for _ in range(OPEN_ATTEMPTS):
@@ -144,13 +153,18 @@ class Link:
             # Each attempt is an epoch of its own, so that what a worker says too late is nobody's.
             answer = await self._ask(
                 heartbeat.address,
-                Open(stream=stream, epoch=epoch, tenant=tenant, options=options),
+                Open(stream=stream, epoch=epoch, tenant=tenant, options=options, start=start),
                 receiver,
             )
             if isinstance(answer, Opened):
                 return Placement(stream, epoch, heartbeat.address, answer)
             refused, epoch = answer, epoch + 1
         raise self._refusal(options, refused)
+
+    def check(self, options: StreamOptions) -> None:
+        """Raise what `open` would, where that is clear already: nobody serves this, full or not."""
+        if not any(serves(heartbeat, options) for heartbeat in self.pool.ready()):
+            raise self._refusal(options, None)
 
     def send(self, address: str, items: Iterable[ToWorker]) -> None:
         worker = self._workers.get(address)

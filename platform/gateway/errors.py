@@ -58,7 +58,7 @@ class GatewayError(Exception):
 
 
 class BadParameter(GatewayError):
-    """A query parameter has a value that is not allowed."""
+    """A parameter has a value that is not allowed."""
 
     code = "bad_parameter"
     status = 400

@@ -14,7 +14,7 @@ from av.container import InputContainer
 
 from gateway.audio.recognise import DEMUXERS
 from gateway.audio.shaper import FULL_SCALE, Samples, from_unit
-from gateway.errors import BadAudio
+from gateway.errors import BadAudio, NoAudio
 
 # Libav does not say what is wrong except to its log, and that must not grow or reach a terminal.
 av.logging.set_level(None)
@@ -60,7 +60,7 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
 
 def first_audio(container: InputContainer) -> AudioStream:
     if not container.streams.audio:
-        raise BadAudio("There is no audio in it.")
+        raise NoAudio("It has no audio track.")
     stream = container.streams.audio[0]
     context = stream.codec_context
     if context is None or context.codec.name not in DECODERS.split(","):

@@ -197,6 +197,14 @@ class NotFound(GatewayError):
     close_code = 1008
 
 
+class UnknownHost(GatewayError):
+    """This gateway does not answer to this host name. Its operator can add it to ALLOWED_HOSTS."""
+
+    code = "unknown_host"
+    status = 400
+    close_code = 1008
+
+
 class UnknownId(GatewayError):
     """There is nothing with this id here, or it is not yours to see."""
 

@@ -18,3 +18,4 @@ class About:
     punctuate: bool = True
     tags: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+    expires_at: int = 0  # when the stream has been open for as long as it may: seconds since 1970

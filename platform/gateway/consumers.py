@@ -15,16 +15,24 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
 from gateway import parameters, process, telemetry
-from gateway.auth import header
-from gateway.dialects.base import Dialect
+from gateway.auth import Credentials, header
+from gateway.dialects.base import Change, Dialect
 from gateway.dialects.deepgram import Deepgram
-from gateway.errors import BadMessage, ClientTooSlow, GatewayError, InternalError, NotFound
+from gateway.errors import (
+    BadMessage,
+    BadParameter,
+    ClientTooSlow,
+    GatewayError,
+    InternalError,
+    NotFound,
+)
 from gateway.events import AudioReceived, ClientMessage, Close
 from gateway.parameters import ListenParameters
 from gateway.stream import Stream
@@ -66,10 +74,14 @@ class SocketConsumer(AsyncConsumer, ABC):
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
 
+    def refusal(self, error: GatewayError, request_id: str) -> dict[str, Any]:
+        """The body that says why the handshake is refused: Deepgram's."""
+        return {"err_code": error.code, "err_msg": error.sentence, "request_id": request_id}
+
     async def refuse(self, error: GatewayError, request_id: str) -> None:
-        """Answer the handshake with the error's status, and a body that says why, in Deepgram's shape."""
+        """Answer the handshake with the error's status, and a body that says why."""
         telemetry.streams_refused.labels(error.code).inc()
-        body = {"err_code": error.code, "err_msg": error.sentence, "request_id": request_id}
+        body = self.refusal(error, request_id)
         headers = [(b"content-type", b"application/json"), (b"dg-request-id", request_id.encode())]
         headers.append((b"dg-error", error.sentence.encode("ascii", "replace")))
         if error.retry_after_s is not None:
@@ -89,6 +101,7 @@ class UnknownPathConsumer(SocketConsumer):
 class StreamConsumer(SocketConsumer):
     """A socket that is one stream, in whatever dialect."""
 
+    path: str  # for the request log
     stream: Stream
     dialect: Dialect
     pump_task: asyncio.Task[None] | None = None
@@ -96,6 +109,10 @@ class StreamConsumer(SocketConsumer):
     @abstractmethod
     def understand(self, scope: Mapping[str, Any]) -> tuple[ListenParameters, Dialect]:
         """What the handshake asks for. Raises `BadParameter`."""
+
+    def credentials(self, scope: Mapping[str, Any]) -> Credentials | None:
+        """The key of a handshake that has it where Deepgram's clients do not."""
+        return None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -117,7 +134,8 @@ class StreamConsumer(SocketConsumer):
         telemetry.streams_opened.inc()
         telemetry.open_seconds.observe(time.monotonic() - started)
         self.pump_task = asyncio.create_task(self._pump(), name="pump")
-        if (inbox := self.scope.get("inbox")) is not None:
+        inbox: Any = self.scope.get("inbox")
+        if inbox is not None:
             inbox.when_gone = self._gone
 
     def _gone(self) -> None:
@@ -129,9 +147,15 @@ class StreamConsumer(SocketConsumer):
         house = process.current()
         house.admit()
         address = client_address(self.scope, trusted_proxy=house.trusted_proxy)
-        authenticated = await house.authenticator.authenticate(self.scope, Scope.LISTEN, address)
+        authenticated = await house.authenticator.authenticate(
+            self.scope, Scope.LISTEN, address, offered=self.credentials(self.scope)
+        )
         parameters, self.dialect = self.understand(self.scope)
-        self.stream = Stream(house, authenticated.grant, parameters, request_id)
+        idle_s = self.dialect.idle_s
+        limits = house.limits if idle_s is None else replace(house.limits, idle_s=idle_s)
+        self.stream = Stream(
+            house, authenticated.grant, parameters, request_id, path=self.path, limits=limits
+        )
         await self.stream.open()
         return authenticated.subprotocol
 
@@ -140,15 +164,17 @@ class StreamConsumer(SocketConsumer):
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         data = message.get("bytes")
         try:
-            heard = self.dialect.decode(message.get("text") or "" if data is None else data)
-        except BadMessage as error:
+            for one in self.dialect.decode(message.get("text") or "" if data is None else data):
+                if isinstance(one, AudioReceived):
+                    await self.stream.hear(one.data)
+                elif isinstance(one, Change):
+                    await self.stream.change(one.parameters)
+                else:
+                    await self.stream.obey(one)
+        except (BadMessage, BadParameter) as error:
             self.stream.complain(error)
-            return
-        for one in heard:
-            if isinstance(one, AudioReceived):
-                await self.stream.hear(one.data)
-            else:
-                await self.stream.obey(one)
+        except GatewayError as error:
+            self.stream.fail(error)
 
     # ---- to the client
 
@@ -202,11 +228,14 @@ class StreamConsumer(SocketConsumer):
 
     async def _say_goodbye(self, close: Close) -> None:
         self.stream.finish(close)
+        close = self.dialect.farewell(close)
         await self.send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 
 class ListenConsumer(StreamConsumer):
     """`/v1/listen`: Deepgram's live protocol."""
+
+    path = "/v1/listen"
 
     def understand(self, scope: Mapping[str, Any]) -> tuple[ListenParameters, Dialect]:
         return parameters.parse(scope["query_string"]), Deepgram()

@@ -33,8 +33,14 @@ class CloseStream:
     pass
 
 
-Command: TypeAlias = KeepAlive | Finalize | CloseStream
-Heard: TypeAlias = AudioReceived | Command
+@dataclass(frozen=True)
+class Answer:
+    """What the client asked of the dialect alone, which answers when everything before it has been said."""
+
+    to: object  # the dialect's own
+
+
+Command: TypeAlias = KeepAlive | Finalize | CloseStream | Answer
 
 
 # ---- to the client
@@ -84,12 +90,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why the stream is about to be closed."""
+    """Why the stream is about to be closed or, not `fatal`, what was wrong with one message."""
 
     error: GatewayError
+    fatal: bool = True
 
 
-ClientMessage: TypeAlias = Transcript | SpeechBegan | UtteranceEnd | Summary | Problem
+ClientMessage: TypeAlias = Transcript | SpeechBegan | UtteranceEnd | Summary | Problem | Answer
 
 
 @dataclass(frozen=True)

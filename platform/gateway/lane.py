@@ -45,6 +45,18 @@ class Lane:
 
     # ---- to the worker
 
+    @property
+    def sent(self) -> int:
+        return self._sent
+
+    @property
+    def flushing(self) -> bool:
+        return self.flushes_done < self.flushes_asked
+
+    def move(self) -> None:
+        """The next worker, or the same one again, counts its finals from 0 and its samples from `sent`."""
+        self._next_index = 0
+
     def send_audio(self, pcm: bytes, input_ms: int) -> None:
         self.input_ms = input_ms
         for start in range(0, len(pcm), MAX_AUDIO_ITEM_BYTES):

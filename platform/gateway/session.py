@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from gateway.errors import (
-    BadMessage,
     EngineFailed,
     GatewayError,
     IdleTimeout,
@@ -25,6 +24,7 @@ from gateway.errors import (
     WorkerLost,
 )
 from gateway.events import (
+    Answer,
     ClientMessage,
     Close,
     CloseStream,
@@ -94,6 +94,10 @@ class Session:
         self._to_client: list[ClientMessage] = []
         self._close: Close | None = None
 
+    @property
+    def max_s(self) -> float:
+        return self._limits.max_s
+
     def restart_clock(self, now: float) -> None:
         """The client could not speak before it was let in."""
         self._opened_at = self._heard_at = now
@@ -124,12 +128,14 @@ class Session:
         if isinstance(command, Finalize):
             for lane in self.lanes:
                 lane.flush()
+        elif isinstance(command, Answer):
+            self._to_client.append(command)
         elif isinstance(command, CloseStream):
             for lane in self.lanes:
                 lane.end(lane.input_ms)
             self.state = State.ENDING
 
-    def receive_bad_message(self, error: BadMessage, now: float) -> None:
+    def receive_bad_message(self, error: GatewayError, now: float) -> None:
         """A message the dialect cannot read costs its sender an error; many cost the stream."""
         if self.state is not State.OPEN:
             return
@@ -138,14 +144,14 @@ class Session:
         if self._bad_messages >= MAX_BAD_MESSAGES:
             self.fail(error)
         else:
-            self._to_client.append(Problem(error))
+            self._to_client.append(Problem(error, fatal=False))
 
     def receive_disconnect(self) -> None:
         """The socket is gone: what was processed is billed, the rest is not done."""
         if self.state is not State.CLOSED:
             for lane in self.lanes:
                 lane.abort()
-            self._bill_all()
+            self.bill()
             self._shut(Close(1006))
 
     # ---- the worker
@@ -208,9 +214,14 @@ class Session:
         for lane in self.lanes:
             lane.abort()
             self._say_finals(lane, lane.release())
-        self._bill_all()
+        self.bill()
         self._to_client.append(Problem(error))
         self._shut(Close(error.close_code, error.code))
+
+    def bill(self) -> None:
+        """Meter all that has been processed, without waiting for more."""
+        for lane in self.lanes:
+            lane.bill()
 
     @property
     def billed_ms(self) -> int:
@@ -303,10 +314,6 @@ class Session:
             audio_ms = max(lane.input_ms for lane in self.lanes)
             self._to_client.append(Summary(audio_ms, self._sha256.hexdigest(), self.billed_ms))
             self._shut(Close(1000))
-
-    def _bill_all(self) -> None:
-        for lane in self.lanes:
-            lane.bill()
 
     def _shut(self, close: Close) -> None:
         self.state = State.CLOSED

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway import telemetry
@@ -17,8 +18,17 @@ from gateway.about import About
 from gateway.audio.base import Decoder, Pcm
 from gateway.audio.decoders import decoder
 from gateway.audio.offload import in_thread
-from gateway.errors import BadAudio, BadMessage, GatewayError
-from gateway.events import ClientMessage, Close, CloseStream, Command, Transcript, UsageRange
+from gateway.errors import BadAudio, BadParameter, GatewayError
+from gateway.events import (
+    Answer,
+    ClientMessage,
+    Close,
+    CloseStream,
+    Command,
+    Finalize,
+    Transcript,
+    UsageRange,
+)
 from gateway.lane import Lane
 from gateway.link import Placement
 from gateway.parameters import ListenParameters
@@ -53,6 +63,7 @@ class Stream:
         self.wake = asyncio.Event()  # there may be something to say, or the deadline may have moved
         self.room = asyncio.Event()  # there may be room for more audio
         self._audio = audio or decoder(parameters.format)
+        self._earlier_ms = 0  # of audio in the format before this one
         self._placements: dict[str, Placement] = {}
         self._finished = False
         count = parameters.lanes
@@ -67,23 +78,15 @@ class Stream:
     # ---- opening
 
     async def open(self) -> None:
-        """Find a worker for every lane, or raise the refusal. Nothing is left behind then."""
+        """Find a place and a worker for every lane, or raise the refusal. Nothing is left behind then."""
         self.house.admit()
         # Known to the house from now on: a revocation or a stop must not miss a stream that is opening.
         self.house.streams.add(self)
         try:
             for lane in self.session.lanes:
-                placement = await self.house.link.open(
-                    lane.name, str(self.grant.tenant_id), self.parameters.options(), self
-                )
-                self._placements[lane.name] = placement
-                lane.epoch = placement.epoch
-                if self.failure is not None:
-                    raise self.failure
+                await self._place(lane, self.parameters)
         except BaseException:
-            for placement in self._placements.values():
-                self.house.link.give_back(placement)
-            self._placements.clear()
+            self._give_back()
             self.house.streams.remove(self)
             self._audio.close()
             raise
@@ -100,8 +103,68 @@ class Stream:
             punctuate=self.parameters.punctuate,
             tags=self.parameters.tags,
             extra=self.parameters.extra,
+            expires_at=int(time.time() + self.session.max_s),
         )
         self.session.restart_clock(time.monotonic())
+
+    async def _place(self, lane: Lane, parameters: ListenParameters, **moved: int) -> None:
+        placement = await self.house.link.open(
+            lane.name, str(self.grant.tenant_id), parameters.options(), self, **moved
+        )
+        self._placements[lane.name] = placement
+        lane.epoch = placement.epoch
+        if self.failure is not None:
+            raise self.failure
+
+    def _give_back(self) -> None:
+        for placement in self._placements.values():
+            self.house.link.give_back(placement)
+        self._placements.clear()
+
+    # ---- changing what was asked for
+
+    async def change(self, parameters: ListenParameters) -> None:
+        """Go on with these from the next byte on; what came before is finished as it was.
+
+        The worker has its options for as long as it has the stream, so when they change it is given the
+        stream anew. Raises `BadParameter`, and goes on as before, when nobody serves what is asked for.
+        """
+        before, self.parameters = self.parameters, parameters
+        if parameters.format != before.format:
+            await self._decode(self._audio.finish(), quick=False)
+            self._earlier_ms += self._audio.input_ms
+            self._audio.close()
+            self._audio = decoder(parameters.format)
+        if parameters.options() == before.options() or not await self._finish_what_was_said():
+            return
+        try:
+            await self._move(parameters)
+        except BadParameter:
+            self.parameters = replace(parameters, model=before.model, language=before.language)
+            await self._move(self.parameters)
+            raise
+
+    async def _finish_what_was_said(self) -> bool:
+        """False when the stream has ended meanwhile."""
+        if any(lane.sent for lane in self.session.lanes):
+            self.session.receive(Finalize(), time.monotonic())
+            self.send_due()
+        while self.session.state is State.OPEN and any(lane.flushing for lane in self.session.lanes):
+            self.room.clear()
+            await self.room.wait()
+        return self.session.state is State.OPEN
+
+    async def _move(self, parameters: ListenParameters) -> None:
+        self.session.bill()
+        self.send_due()
+        self._give_back()
+        try:
+            for lane in self.session.lanes:
+                lane.move()
+                await self._place(lane, parameters, epoch=lane.epoch + 1, start=lane.sent)
+        except BaseException:
+            self._give_back()
+            raise
 
     # ---- from the client
 
@@ -117,10 +180,12 @@ class Stream:
         if isinstance(command, CloseStream) and self.session.state is State.OPEN:
             await self._decode(self._audio.finish(), quick=False)
         self.session.receive(command, time.monotonic())
+        if isinstance(command, Answer):
+            self.wake.set()
         await self._moved()
 
-    def complain(self, error: BadMessage) -> None:
-        """The client said something that is nothing in its dialect."""
+    def complain(self, error: GatewayError) -> None:
+        """The client said something that is nothing in its dialect, or asked for what nobody has."""
         telemetry.bad_messages.inc()
         self.session.receive_bad_message(error, time.monotonic())
         self.wake.set()
@@ -134,11 +199,11 @@ class Stream:
         try:
             if quick:
                 for pcm in pieces:
-                    self.session.receive_audio(pcm, self._audio.input_ms)
+                    self.session.receive_audio(pcm, self._earlier_ms + self._audio.input_ms)
                 await self._moved()
             else:
                 async for pcm in in_thread(pieces):
-                    self.session.receive_audio(pcm, self._audio.input_ms)
+                    self.session.receive_audio(pcm, self._earlier_ms + self._audio.input_ms)
                     await self._moved()
                     if self.session.state is not State.OPEN:
                         return

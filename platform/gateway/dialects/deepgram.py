@@ -12,14 +12,16 @@ from typing import Literal
 import msgspec
 
 from gateway.about import About
+from gateway.dialects.base import Heard
 from gateway.errors import BadMessage
 from gateway.events import (
+    Answer,
     AudioReceived,
     ClientMessage,
+    Close,
     CloseStream,
     Command,
     Finalize,
-    Heard,
     KeepAlive,
     Problem,
     SpeechBegan,
@@ -48,6 +50,8 @@ _encoder = msgspec.json.Encoder()
 class Deepgram:
     """The dialect of one stream."""
 
+    idle_s: float | None = None
+
     def greet(self, about: About) -> Iterable[str]:
         self._about = about
         return ()
@@ -59,7 +63,11 @@ class Deepgram:
         return (AudioReceived(message) if message else CloseStream(),)
 
     def encode(self, message: ClientMessage) -> Iterable[str]:
-        return (encode(message, self._about),)
+        # It says nothing that needs an `Answer`.
+        return () if isinstance(message, Answer) else (encode(message, self._about),)
+
+    def farewell(self, close: Close) -> Close:
+        return close
 
 
 def decode_text(text: str) -> Command:
@@ -95,7 +103,9 @@ def _body(message: ClientMessage, about: About) -> dict[str, object]:
             "channel": [message.channel, about.channels],
             "last_word_end": seconds(message.last_word_end_ms),
         }
-    return error_body(message, about.request_id)
+    if isinstance(message, Problem):
+        return error_body(message, about.request_id)
+    raise TypeError(f"{type(message).__name__} is not said here")
 
 
 def _results(result: Transcript, about: About) -> dict[str, object]:

@@ -20,6 +20,8 @@ SHORTEST_MS = 700  # less cannot be read; longer only where the next caption lea
 PAUSE_MS = 1000
 # A sentence shorter than this may share its caption with the next one.
 SHORT_SENTENCE = 20
+# How much more unequal two lines may be when the first ends with a clause.
+CLAUSE_BONUS = 14
 _CLAUSE_ENDS = (",", ";", ":", "—")
 
 
@@ -70,23 +72,30 @@ def vtt(words: Words) -> str:
 
 
 def wrap(texts: Sequence[str]) -> tuple[str, ...] | None:
-    """The words on one line, or on two that are as equal as can be; None when they do not fit."""
+    """The words on one line, or on two that are about equally long, parted where a clause ends if one does
+    near there; None when they do not fit."""
     whole = " ".join(texts)
     if len(whole) <= LINE or len(texts) == 1:
         return (whole,)
-    fitting = [
-        (first, second)
-        for cut in range(1, len(texts))
-        if _fits(first := " ".join(texts[:cut]), cut)
-        and _fits(second := " ".join(texts[cut:]), len(texts) - cut)
-    ]
+    pairs = [(texts[:cut], texts[cut:]) for cut in range(1, len(texts))]
+    fitting = [(_line(first), _line(second)) for first, second in pairs if _fits(first) and _fits(second)]
     if not fitting:
         return None
-    return min(fitting, key=lambda pair: abs(len(pair[0]) - len(pair[1])))
+    return min(
+        fitting, key=lambda pair: abs(len(pair[0]) - len(pair[1])) - CLAUSE_BONUS * ends_clause(pair[0])
+    )
 
 
-def _fits(line: str, words: int) -> bool:
-    return len(line) <= LINE or words == 1  # a word that is longer than a line cannot be helped
+def ends_clause(text: str) -> bool:
+    return text.endswith(_CLAUSE_ENDS) or ends_sentence(text)
+
+
+def _line(texts: Sequence[str]) -> str:
+    return " ".join(texts)
+
+
+def _fits(texts: Sequence[str]) -> bool:
+    return len(_line(texts)) <= LINE or len(texts) == 1  # a word longer than a line cannot be helped
 
 
 def _must_break(current: list[Word], word: Word) -> bool:
@@ -104,8 +113,7 @@ def _may_break(current: list[Word], word: Word) -> bool:
 
 def _at_a_clause(current: list[Word]) -> tuple[list[Word], list[Word]]:
     for cut in range(len(current), max(1, len(current) // 2), -1):
-        text = current[cut - 1].text
-        if ends_sentence(text) or text.endswith(_CLAUSE_ENDS):
+        if ends_clause(current[cut - 1].text):
             return current[:cut], current[cut:]
     return current, []
 

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.errors import AccessRefused, GatewayDraining, Unavailable
+from gateway.recorded.guest import Guest
+from gateway.streams import Streams
+from tenants.access import KeyGrant
+
+GRANT = KeyGrant(
+    tenant_id=uuid.uuid4(),
+    project_id=uuid.uuid4(),
+    key_id=uuid.uuid4(),
+    prefix="p",
+    sha256=b"",
+    scopes=frozenset({"listen"}),
+    expires_at=None,
+    revoked_at=None,
+    allowed_origins=frozenset(),
+    tenant_state="active",
+)
+REVOKED = replace(GRANT, revoked_at=datetime(2020, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def house() -> Any:
+    return SimpleNamespace(streams=Streams(), admit=lambda: None)
+
+
+async def upload_for_ever(house: Any, inside: asyncio.Event) -> None:
+    async with Guest(house, GRANT):
+        inside.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_key_revoked_during_an_upload_ends_it(house: Any) -> None:
+    inside = asyncio.Event()
+    task = asyncio.create_task(upload_for_ever(house, inside))
+    await inside.wait()
+    house.streams.apply([REVOKED], datetime.now(UTC))
+    with pytest.raises(AccessRefused) as raised:
+        await task
+    assert raised.value.code == "key_revoked"
+    assert len(house.streams) == 0
+    assert not task.cancelled()
+
+
+async def test_a_stop_is_not_held_up_by_uploads(house: Any) -> None:
+    inside = asyncio.Event()
+    task = asyncio.create_task(upload_for_ever(house, inside))
+    await inside.wait()
+    house.streams.fail_all(GatewayDraining())
+    assert await house.streams.all_gone(5)
+    with pytest.raises(GatewayDraining):
+        await task
+
+
+async def test_a_cancellation_from_elsewhere_stays_one(house: Any) -> None:
+    inside = asyncio.Event()
+    task = asyncio.create_task(upload_for_ever(house, inside))
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(house.streams) == 0
+
+
+async def test_a_full_house_lets_nobody_in(house: Any) -> None:
+    def refuse() -> None:
+        raise Unavailable()
+
+    house.admit = refuse
+    with pytest.raises(Unavailable):
+        async with Guest(house, GRANT):
+            pass
+    assert len(house.streams) == 0

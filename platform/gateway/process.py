@@ -17,13 +17,20 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from config import env
-from gateway import telemetry
+from gateway import outbound, telemetry
+from gateway.admission import Admission
 from gateway.auth import Authenticator, Failures, KeyCache
+from gateway.callbacks import MAX_BODY_BYTES, MAX_WAITING, Callback
+from gateway.door import Door
 from gateway.errors import GatewayDraining, Unavailable
 from gateway.link import Link
+from gateway.outbound import Outbound
+from gateway.quotas import Account
 from gateway.session import Limits
 from gateway.streams import Streams
+from gateway.tasks import publish
 from metering.emit import Emitter
+from metering.selectors import processed_ms
 from tenants import selectors
 from tenants.access import KeyGrant
 from tenants.services.keys import touch_keys
@@ -45,7 +52,10 @@ class Process:
     link: Link
     streams: Streams
     authenticator: Authenticator
+    admission: Door
     usage: Emitter
+    callbacks: Emitter
+    outbound: Outbound
     limits: Limits
     max_streams: int
     trusted_proxy: bool
@@ -56,6 +66,8 @@ class Process:
     def start(self) -> None:
         """Begin everything. What Redis or PostgreSQL is needed for waits for it and says so in `/healthz`."""
         self.usage.start()
+        self.callbacks.start()
+        self.admission.start()
         self._tasks = [
             asyncio.create_task(self.link.start(), name="start link"),
             asyncio.create_task(self._pull_changes_forever(), name="pull key changes"),
@@ -67,7 +79,9 @@ class Process:
         self.draining = True
         self.streams.fail_all(GatewayDraining())
         await self.streams.all_gone(within_s)
+        await self.admission.stop()
         await self.usage.stop(within_s)
+        await self.callbacks.stop(within_s)
         await end(self._tasks)
         await self.link.stop()
 
@@ -79,6 +93,14 @@ class Process:
             raise Unavailable("This gateway is full.", retry_after_s=2)
         if self.usage.full:
             raise Unavailable("Usage cannot be recorded at the moment.", retry_after_s=10)
+
+    def call_back(self, what: Callback) -> None:
+        """Have a customer's server told. Never waits."""
+        if len(what.body) > MAX_BODY_BYTES:
+            telemetry.callbacks_dropped.inc()
+            log.error("%s is too large: %d bytes", what, len(what.body))
+        else:
+            self.callbacks.emit([what])
 
     async def _pull_changes_forever(self) -> None:
         moment: int | None = None
@@ -118,6 +140,14 @@ async def find_grant(prefix: str) -> KeyGrant | None:
     return await in_database(selectors.find_grant, prefix)
 
 
+async def recorded_ms(account: Account, since: datetime) -> int:
+    """The processed audio of the account in this region, from the usage record."""
+    project_id = account.id if account.kind == "project" else None
+    return await in_database(
+        processed_ms, account.tenant_id, since=since, region=settings.REGION, project_id=project_id
+    )
+
+
 @cache
 def current() -> Process:
     """The one of this process."""
@@ -130,7 +160,10 @@ def current() -> Process:
             KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),
             Failures(per_minute=env.AUTH_FAILURES_PER_MINUTE.read()),
         ),
+        admission=Admission.at(settings.REDIS_URL, settings.REGION, recorded_ms),
         usage=Emitter(on_lost=telemetry.usage_dropped.inc),
+        callbacks=Emitter(publish, on_lost=telemetry.callbacks_dropped.inc, limit=MAX_WAITING),
+        outbound=outbound.current(),
         limits=Limits(
             idle_s=env.STREAM_IDLE_SECONDS.read(),
             max_s=env.STREAM_MAX_SECONDS.read(),

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway import telemetry
+from gateway import callbacks, telemetry
 from gateway.about import About
 from gateway.audio.base import Decoder, Pcm
 from gateway.audio.decoders import decoder
 from gateway.audio.offload import in_thread
-from gateway.errors import BadAudio, BadParameter, GatewayError
+from gateway.dialects import deepgram
+from gateway.errors import BadAudio, BadParameter, GatewayError, Unavailable
 from gateway.events import (
     Answer,
     ClientMessage,
@@ -26,6 +27,7 @@ from gateway.events import (
     CloseStream,
     Command,
     Finalize,
+    Summary,
     Transcript,
     UsageRange,
 )
@@ -66,6 +68,7 @@ class Stream:
         self._earlier_ms = 0  # of audio in the format before this one
         self._placements: dict[str, Placement] = {}
         self._finished = False
+        self._called_back = 0
         count = parameters.lanes
         names = [request_id] if count == 1 else [f"{request_id}.{channel}" for channel in range(count)]
         self.session = Session(
@@ -83,11 +86,16 @@ class Stream:
         # Known to the house from now on: a revocation or a stop must not miss a stream that is opening.
         self.house.streams.add(self)
         try:
+            await self._check_callback()
+            await self.house.admission.enter(self)
+            if self.failure is not None:
+                raise self.failure
             for lane in self.session.lanes:
                 await self._place(lane, self.parameters)
         except BaseException:
             self._give_back()
             self.house.streams.remove(self)
+            self.house.admission.leave(self, opened=False)
             self._audio.close()
             raise
         opened = self._placements[self.session.lanes[0].name].opened
@@ -100,7 +108,6 @@ class Stream:
             arch=opened.arch,
             created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             channels=self.parameters.lanes,
-            punctuate=self.parameters.punctuate,
             tags=self.parameters.tags,
             extra=self.parameters.extra,
             expires_at=int(time.time() + self.session.max_s),
@@ -115,6 +122,12 @@ class Stream:
         lane.epoch = placement.epoch
         if self.failure is not None:
             raise self.failure
+
+    async def _check_callback(self) -> None:
+        if self.parameters.callback:
+            await self.house.outbound.check(self.parameters.callback)
+            if self.house.callbacks.full:
+                raise Unavailable("Callbacks cannot be recorded at the moment.", retry_after_s=10)
 
     def _give_back(self) -> None:
         for placement in self._placements.values():
@@ -165,6 +178,11 @@ class Stream:
         except BaseException:
             self._give_back()
             raise
+
+    @property
+    def processed_ms(self) -> int:
+        """Of all lanes together, as it is billed."""
+        return sum(lane.processed_ms for lane in self.session.lanes)
 
     # ---- from the client
 
@@ -248,7 +266,27 @@ class Stream:
         message = self.session.next_message_to_send()
         if isinstance(message, Transcript):
             telemetry.results_sent.labels("final" if message.is_final else "partial").inc()
+            # Here and nowhere else, so that whoever hears of it hears the same.
+            message = replace(message, words=self.parameters.formatting.apply(message.words))
+        # The answer to a recording is called back as a whole, by who makes it.
+        if self.parameters.callback and not self.parameters.recorded:
+            self._call_back(message)
         return message
+
+    def _call_back(self, message: ClientMessage | None) -> None:
+        if isinstance(message, Summary) or (isinstance(message, Transcript) and message.is_final):
+            self.house.call_back(
+                callbacks.Callback(
+                    project=str(self.grant.project_id),
+                    request_id=self.id,
+                    number=self._called_back,
+                    url=self.parameters.callback,
+                    method=self.parameters.callback_method,
+                    body=deepgram.encode(message, self.about),
+                    created=time.time(),
+                )
+            )
+            self._called_back += 1
 
     # ---- to the worker and the meter
 
@@ -279,11 +317,15 @@ class Stream:
         if self._finished:
             return
         self._finished = True
+        if self.parameters.callback:
+            while self.next_message() is not None:
+                pass  # the client is gone, and its own server has not heard the rest
         self.send_due()
         self._audio.close()
         for name, placement in self._placements.items():
             self.house.link.release(placement.address, name)
         self.house.streams.remove(self)
+        self.house.admission.leave(self)
         reason = outcome(close)
         self.house.usage.emit([entry(self, close)])
         telemetry.streams_closed.labels(reason).inc()

@@ -9,6 +9,13 @@ streams_opened = Counter("stenogate_gateway_streams_opened_total", "Streams acce
 streams_refused = Counter(
     "stenogate_gateway_streams_refused_total", "Handshakes refused, by error code.", ["code"]
 )
+limits_reached = Counter(
+    "stenogate_gateway_limits_reached_total",
+    "Streams and requests that met a limit, by which and whose.",
+    ["limit", "whose"],
+)
+limit_errors = Counter("stenogate_gateway_limit_errors_total", "Times that Redis could not be asked.")
+leases = Gauge("stenogate_gateway_leases", "Places that this process holds for its streams.")
 streams_closed = Counter("stenogate_gateway_streams_closed_total", "Streams ended, by reason.", ["reason"])
 bad_messages = Counter("stenogate_gateway_bad_messages_total", "Text messages that no dialect could read.")
 protocol_errors = Counter(
@@ -34,6 +41,9 @@ messages_dropped = Counter(
 )
 wire_errors = Counter("stenogate_gateway_wire_errors_total", "Messages from workers that were malformed.")
 layer_errors = Counter("stenogate_gateway_layer_errors_total", "Channel-layer sends that failed.")
+callbacks_dropped = Counter(
+    "stenogate_gateway_callbacks_dropped_total", "Callbacks that were too many or too large to be kept."
+)
 usage_waiting = Gauge("stenogate_gateway_usage_waiting", "Usage events not yet handed to the broker.")
 usage_dropped = Counter(
     "stenogate_gateway_usage_dropped_total", "Usage events lost because the bound was reached."

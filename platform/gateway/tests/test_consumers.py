@@ -13,8 +13,10 @@ import pytest
 
 from gateway import consumers
 from gateway.auth import Authenticator, Failures, KeyCache
+from gateway.door import OpenDoor
 from gateway.errors import GatewayDraining
 from gateway.link import Placement
+from gateway.outbound import Outbound
 from gateway.process import Process
 from gateway.session import Limits
 from gateway.streams import Streams
@@ -78,7 +80,7 @@ class Socket:
         self.reads.set()
         self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.inbox.put_nowait({"type": "websocket.connect"})
-        scope = {"headers": [(b"authorization", b"Token " + SECRET.encode())], "query_string": b""}
+        scope = {"headers": [(b"authorization", b"Token " + SECRET.encode())], "query_string": b"encoding=linear16"}
         self.task = asyncio.ensure_future(consumers.ListenConsumer()(scope, self.inbox.get, self._send))
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -108,7 +110,10 @@ def house(link: HandLink, monkeypatch: pytest.MonkeyPatch) -> Process:
         link=link,  # type: ignore[arg-type]
         streams=Streams(),
         authenticator=Authenticator(KeyCache(find=find, keep_s=5), Failures(per_minute=10)),
+        admission=OpenDoor(),
         usage=Emitter(),
+        callbacks=Emitter(),
+        outbound=Outbound(),
         limits=Limits(idle_s=10, max_s=60, window_s=1, usage_every_s=5),
         max_streams=2,
         trusted_proxy=False,

@@ -24,9 +24,18 @@ def messages(stream: Stream, output: Output) -> list[ToGateway]:
     confirmed = max(stream.confirmed, min(output.confirmed, processed))
     if output.flushed and stream.finishing:
         processed = confirmed = stream.received
-    if (processed, confirmed) != (stream.processed, stream.confirmed):
-        stream.processed, stream.confirmed = processed, confirmed
-        out.append(Progress(stream=stream.id, epoch=stream.epoch, processed=processed, confirmed=confirmed))
+    marks = (processed, confirmed, min(output.speech_end, processed))
+    if marks != stream.marks:
+        stream.processed, stream.confirmed, stream.speech_end = marks
+        out.append(
+            Progress(
+                stream=stream.id,
+                epoch=stream.epoch,
+                processed=processed,
+                confirmed=confirmed,
+                speech_end=stream.speech_end,
+            )
+        )
     if output.flushed:
         out.extend(Flushed(stream=stream.id, epoch=stream.epoch, token=token) for token in stream.tokens)
         stream.tokens = ()

@@ -41,6 +41,7 @@ class Stream:
     taken: int = 0  # audio before it went to the engine
     processed: int = 0  # audio before it came back from the engine
     confirmed: int = 0
+    speech_end: int = 0  # as far as is known
     finals: int = 0
     tokens: tuple[int, ...] = ()  # flushes that the engine is at
     finishing: bool = False  # the engine has the last row
@@ -52,6 +53,10 @@ class Stream:
 
     def __post_init__(self) -> None:
         self.received = self.taken = self.processed = self.confirmed = self.start
+
+    @property
+    def marks(self) -> tuple[int, int, int]:
+        return self.processed, self.confirmed, self.speech_end
 
     @property
     def live(self) -> bool:

@@ -72,7 +72,8 @@ class Hypothesis:
 class Output:
     """What a step has to say about one slot.
 
-    `processed` and `confirmed` are positions and never go back (see `wire.messages.Progress`).
+    `processed` and `confirmed` are positions and never go back; `speech_end` is one, too, and may (see
+    `wire.messages.Progress`).
     `flushed` says that a flush asked for in this or an earlier step is complete, with all its finals in
     this or earlier outputs; a `last` row is answered with it too.
     """
@@ -83,6 +84,7 @@ class Output:
     hypotheses: tuple[Hypothesis, ...] = ()
     speech_started_ms: int | None = None
     flushed: bool = False
+    speech_end: int = 0
 
 
 @dataclass(frozen=True)

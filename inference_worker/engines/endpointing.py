@@ -7,6 +7,8 @@ quietest. Pieces never overlap, so no word is heard twice and word times never g
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wire.messages import SAMPLE_RATE
@@ -17,10 +19,9 @@ POST_ROLL = SAMPLE_RATE * 200 // 1000
 STARTS_AFTER_WINDOWS = 2
 LEAST_SPEECH_WINDOWS = 3
 DEFAULT_PAUSE_MS, LEAST_PAUSE_MS, MOST_PAUSE_MS = 500, 200, 5000
-LONG_PAUSE = (
-    SAMPLE_RATE  # separates pieces, however short, where the customer wants no end of utterance there
-)
-ENDLESS_PAUSE = 2 * SAMPLE_RATE
+# Finishes a piece, however short, where the customer wants no end of utterance yet, or none at all: the words
+# are final by then, and a client that asked for `utterance_end_ms` hears of the end in time.
+LONG_PAUSE = SAMPLE_RATE
 # From this length on a pause of this many samples separates pieces.
 CUTS = ((6 * SAMPLE_RATE, SAMPLE_RATE * 300 // 1000), (10 * SAMPLE_RATE, SAMPLE_RATE * 150 // 1000))
 LONGEST = 14 * SAMPLE_RATE
@@ -46,7 +47,13 @@ class Piece:
 
     @property
     def worth_hearing(self) -> bool:
-        return sum(window.speech for window in self.windows) >= LEAST_SPEECH_WINDOWS
+        return is_speech(self.windows)
+
+
+def is_speech(windows: Iterable[Window]) -> bool:
+    """A click or a cough is not."""
+    speech = (window for window in windows if window.speech)
+    return next(itertools.islice(speech, LEAST_SPEECH_WINDOWS - 1, None), None) is not None
 
 
 @dataclass
@@ -59,6 +66,9 @@ class Endpointer:
     _windows: list[Window] = field(default_factory=list)  # since `begin`, or the last few
     _speech: bool = False
     _run: int = 0
+    _open: bool = False  # the running utterance is speech, not a click
+    _heard_until: int = 0  # where the speech of the utterances before it ended
+    _goes_on: bool = False  # a pause has finished a piece, and may become long enough to end the utterance
 
     def __post_init__(self) -> None:
         self.floor = max(self.floor, self.position)
@@ -70,29 +80,44 @@ class Endpointer:
         self.position = end
         self._windows.append(window)
         if self.begin is None:
-            return [], self._wait_for_speech(window)
+            started = self._wait_for_speech(window)
+            return self._end_the_pause(), started
         if window.speech:
             return self._go_on(window, self.begin), None
-        return self._be_silent(self.begin), None
+        return self._be_silent(), None
 
     def flush(self, end: int, *, last: bool = False) -> list[Piece]:
         """Finish what is heard so far. `end` is the position after the last sample, in a window or not."""
         pieces = []
+        if self._goes_on and last:
+            pieces = [Piece(self.floor, self.floor, True, ())]
         if self.begin is not None:
             pieces = [self._piece(end if end - self.speech_end < POST_ROLL else self._settled_end, last)]
         elif last and self._run:
             # Speech that was about to start: too short to be told from noise, but nothing else will come.
-            pieces = [Piece(max(self.floor, self.position - PRE_ROLL), end, True, tuple(self._windows))]
+            pieces.append(Piece(max(self.floor, self.position - PRE_ROLL), end, True, tuple(self._windows)))
+        if not self._speech:
+            self._close()
         self.floor = end
         self.begin = end if self.begin is not None and self._speech else None
         self.speech_end = end
-        self._windows, self._run = [], 0
+        self._windows, self._run, self._goes_on = [], 0, False
         return pieces
+
+    @property
+    def speaking(self) -> bool:
+        """Somebody speaks, or takes a breath."""
+        return self.begin is not None and self.position - self.speech_end < POST_ROLL
+
+    @property
+    def heard_until(self) -> int | None:
+        """Where the last speech ended; None while an utterance is open, be it in a pause."""
+        return None if self._open else self._heard_until
 
     @property
     def settled(self) -> Piece | None:
         """What the utterance will be if the silence goes on: known before the pause is over."""
-        if self.begin is None or self.position - self.speech_end < POST_ROLL:
+        if self.begin is None or self.speaking:
             return None
         return self._piece(self._settled_end, speech_final=True)
 
@@ -115,8 +140,14 @@ class Endpointer:
             return None
         first = self._windows[-self._run]
         self.begin = max(self.floor, first.begin - PRE_ROLL)
-        self.speech_end, self._run = window.end, 0
+        self.speech_end, self._run, self._goes_on = window.end, 0, False
         return max(first.begin, self.floor)
+
+    def _end_the_pause(self) -> list[Piece]:
+        if not self._goes_on or self.pause is None or self.position - self.speech_end < self.pause:
+            return []
+        self._goes_on = False
+        return [Piece(self.floor, self.floor, True, ())]
 
     def _go_on(self, window: Window, begin: int) -> list[Piece]:
         paused = window.begin - self.speech_end
@@ -127,18 +158,21 @@ class Endpointer:
                 self._cut(self.speech_end + rest, max(self.speech_end + rest, window.begin - PRE_ROLL))
             )
         self.speech_end = window.end
+        self._open = self._open or is_speech(self._windows)
         if self.begin is not None and self.position - self.begin >= LONGEST:
             quiet = self._quietest_place(self.begin)
             pieces.append(self._cut(quiet, quiet))
         return pieces
 
-    def _be_silent(self, begin: int) -> list[Piece]:
+    def _be_silent(self) -> list[Piece]:
         silent = self.position - self.speech_end
         ended = self.pause is not None and silent >= self.pause
-        if not ended and silent < (self.pause or ENDLESS_PAUSE):
+        if not ended and silent < LONG_PAUSE:
             return []
         piece = self._piece(self._settled_end, speech_final=ended)
         self.floor, self.begin = piece.end, None
+        self._goes_on = self.pause is not None and not ended
+        self._close()
         self._windows = [window for window in self._windows if window.end > self.needed_from]
         return [piece]
 
@@ -147,7 +181,7 @@ class Endpointer:
         return min(self.speech_end + POST_ROLL, self.position)
 
     def _separates(self, paused: int, length: int) -> bool:
-        return paused >= LONG_PAUSE or any(length >= least and paused >= pause for least, pause in CUTS)
+        return any(length >= least and paused >= pause for least, pause in CUTS)
 
     def _quietest_place(self, begin: int) -> int:
         candidates = [
@@ -157,6 +191,10 @@ class Endpointer:
         ]
         here = min(candidates, key=lambda candidate: candidate[0])[1]
         return (here.begin + here.end) // 2
+
+    def _close(self) -> None:
+        if self._open:
+            self._open, self._heard_until = False, self.speech_end
 
     def _cut(self, end: int, begin: int) -> Piece:
         piece = self._piece(end, speech_final=False)

@@ -11,14 +11,17 @@ import numpy as np
 from inference_worker.engines.base import Hypothesis, Output, Samples
 from inference_worker.engines.endpointing import Endpointer, Piece, pause_samples
 from inference_worker.engines.moonshine_model import NOTHING, Context
+from inference_worker.engines.partials import Partials, Words
 from inference_worker.engines.silero import WINDOW
 from inference_worker.engines.tape import Tape
-from wire.messages import SAMPLE_RATE, StreamOptions, Word
-
-Words = tuple[Word, ...]
+from wire.messages import SAMPLE_RATE, StreamOptions
 
 # How far back the finals begin that an utterance is heard after.
 CONTEXT = 5 * SAMPLE_RATE
+# Less than this, with the little before the first speech, is not worth a partial.
+FIRST_PARTIAL = SAMPLE_RATE // 2
+GLANCE_EVERY_S = 0.25  # so with the third chunk, 288 ms after the last
+GLANCE_COSTS_TIMES = 4
 
 
 def milliseconds(position: int) -> int:
@@ -87,10 +90,11 @@ class Report:
 class Listener:
     def __init__(self, slot: int, options: StreamOptions, start: int, now: float) -> None:
         self.slot, self.options = slot, options
-        self.partial_at, self.partial_cost = now, 0.0
-        self._partial: Words = ()
-        self._partial_end = start  # how far the last partial heard
-        self._said_end = start  # how far the last partial that was said had heard
+        self.glanced_at, self.glance_cost = now, 0.0
+        self._glancing: Job | None = None
+        self._glanced_to = start
+        self._partials = Partials(now)
+        self._spoke = False  # something was said since the last final that told of a pause
         self._opened_at, self._start = now, start
         self._settled: Job | None = None  # the last piece that was heard early, or is being heard
         self._to_say: deque[Job | Flush] = deque()  # in the order in which it must be said
@@ -136,12 +140,12 @@ class Listener:
                 job.piece = piece
             else:
                 job = self._job(Kind.FINAL, piece)
-                job.done = not piece.worth_hearing  # a click, a cough
                 jobs += [] if job.done else [job]
             job.kind = Kind.FINAL
             self._to_say.append(job)
             self._finals.append(job)
-            self._partial, self._partial_end, self._settled = (), piece.end, None
+            self._partials.next_piece()
+            self._settled = None
         while self._finals and self._endpointer.needed_from - self._finals[0].piece.begin > CONTEXT:
             self._finals.popleft()
         self._tape.forget_before(self._endpointer.needed_from - CONTEXT)
@@ -161,21 +165,31 @@ class Listener:
         self._settled = job if job.may_begin else None
         return self._settled
 
-    def grown_samples(self) -> int:
-        """By how much the running utterance is longer than the last partial."""
-        piece = self._endpointer.running
-        if piece is None or self._endpointer.settled is not None:
-            return 0
-        return piece.end - max(piece.begin, self._partial_end)
+    @property
+    def wants_partials(self) -> bool:
+        options = self.options
+        return options.interim_results and not options.recorded and self._endpointer.speaking
 
-    def glance(self, now: float) -> Job:
-        piece = self._endpointer.running
-        assert piece is not None  # noqa: S101 (it has grown)
-        self.partial_at, self._partial_end = now, piece.end
-        return self._job(Kind.PARTIAL, piece)
+    def rested(self, now: float, speakers: int) -> bool:
+        """True if it is time for the next partial. One that took long is not repeated soon."""
+        times = min(GLANCE_COSTS_TIMES, 1 + speakers)
+        return now - self.glanced_at >= max(GLANCE_EVERY_S, times * self.glance_cost)
+
+    def glance(self, now: float) -> Job | None:
+        """The utterance as it is so far, if somebody goes on speaking and nobody is at work on it."""
+        piece = self._endpointer.running if self.wants_partials and self._glancing is None else None
+        if piece is None or piece.end <= self._glanced_to or piece.end - piece.begin < FIRST_PARTIAL:
+            return None
+        if not piece.worth_hearing:
+            return None
+        self.glanced_at, self._glanced_to = now, piece.end
+        self._glancing = self._job(Kind.PARTIAL, piece)
+        return self._glancing
 
     def _job(self, kind: Kind, piece: Piece) -> Job:
         deadline = self._opened_at + (piece.end - self._start) / SAMPLE_RATE
+        if not piece.worth_hearing:  # a click, a cough, or the end of a pause
+            return Job(kind, self, piece, np.zeros(0, np.float32), deadline, done=True)
         # Partials are heard alone: there are many of them, and they are soon replaced.
         before = () if kind is Kind.PARTIAL else self._before(piece)
         begin = before[0].piece.begin if before else piece.begin
@@ -189,20 +203,35 @@ class Listener:
     def take(self, job: Job) -> None:
         """A job of this listener has been decoded."""
         job.done = True
-        if job.kind is Kind.PARTIAL:
-            self.partial_cost = job.seconds
+        if job is self._glancing:
+            self._glancing, self.glance_cost = None, job.seconds
         running = self._endpointer.running
         current = running is not None and running.begin == job.piece.begin
-        if job.kind is not Kind.FINAL and current and self.options.interim_results:
-            self._say_partial(job)
+        if job.kind is not Kind.FINAL and current:
+            end_ms, in_pause = milliseconds(job.piece.end), job.kind is Kind.SETTLED
+            self._partials.hear(job.words, milliseconds(job.piece.begin), end_ms, in_pause=in_pause)
 
-    def has_something_to_say(self) -> bool:
+    def speak(self, now: float, *, glances_soon: bool = False) -> None:
+        """Put into the report whatever can be said by now."""
         while self._to_say and self._to_say[0].done:
             due = self._to_say.popleft()
             if isinstance(due, Flush):
                 self._say().flushed = True
             else:
-                self._say_final(due)
+                self._say_final(due, now)
+        if self.options.interim_results and not self.options.recorded:
+            partial = self._partials.say(
+                now,
+                milliseconds(self._endpointer.position),
+                speaking=self._endpointer.speaking,
+                final_due=bool(self._to_say),
+                hearing=self._glancing is not None or glances_soon,
+            )
+            if partial is not None:
+                self._say().hypotheses.append(partial)
+
+    @property
+    def has_something_to_say(self) -> bool:
         return self._report is not None
 
     def output(self) -> Output:
@@ -211,6 +240,7 @@ class Listener:
         due = next((job.piece.begin for job in self._to_say if isinstance(job, Job)), self._tape.end)
         self._processed = max(self._processed, due)
         self._confirmed = max(self._confirmed, min(due, self._endpointer.needed_from))
+        heard_until = self._endpointer.heard_until
         return Output(
             slot=self.slot,
             processed=self._processed,
@@ -218,38 +248,29 @@ class Listener:
             hypotheses=tuple(report.hypotheses),
             speech_started_ms=report.speech_started_ms,
             flushed=report.flushed,
+            speech_end=self._processed if heard_until is None else min(heard_until, self._processed),
         )
 
     def _say(self) -> Report:
         self._report = self._report or Report()
         return self._report
 
-    def _say_final(self, job: Job) -> None:
-        # Without words it still says that the speaker paused, if anything was said since the last pause.
-        if job.words or (job.piece.speech_final and job.piece.worth_hearing):
-            self._say().hypotheses.append(_hypothesis(job, is_final=True))
+    def _say_final(self, job: Job, now: float) -> None:
+        self._spoke = self._spoke or job.piece.worth_hearing
+        # Without words it still says that the speaker paused.
+        if job.words or (job.piece.speech_final and self._spoke):
+            self._say().hypotheses.append(_final(job))
+            self._partials.final_said(milliseconds(job.piece.end), now)
         else:
             self._say()
-
-    def _say_partial(self, job: Job) -> None:
-        texts, before = [word.text for word in job.words], [word.text for word in self._partial]
-        if not texts or texts == before or job.piece.end <= self._said_end:
-            return
-        self._said_end = job.piece.end
-        agreed = 0
-        while agreed < min(len(texts), len(before)) and texts[agreed] == before[agreed]:
-            agreed += 1
-        self._partial = job.words
-        stability = round(agreed / len(texts), 3)
-        self._say().hypotheses.append(_hypothesis(job, is_final=False, stability=stability))
+        self._spoke = self._spoke and not job.piece.speech_final
 
 
-def _hypothesis(job: Job, *, is_final: bool, stability: float = 0.0) -> Hypothesis:
+def _final(job: Job) -> Hypothesis:
     return Hypothesis(
         words=job.words,
         start_ms=milliseconds(job.piece.begin),
         end_ms=milliseconds(job.piece.end),
-        is_final=is_final,
-        speech_final=is_final and job.piece.speech_final,
-        stability=stability,
+        is_final=True,
+        speech_final=job.piece.speech_final,
     )

@@ -28,10 +28,8 @@ from inference_worker.places import place
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
 CHUNK_SAMPLES = 3 * WINDOW  # 96 ms
-PATIENCE_S = 0.02  # a step that has nothing to hear waits this long for a decoder
-PARTIAL_EVERY_S = 0.4
-PARTIAL_COSTS_TIMES = 4  # one that took long is not repeated soon
-PARTIAL_LEAST_SAMPLES = SAMPLE_RATE // 2
+CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE
+PATIENCE_S = 0.01  # a step that has nothing to hear waits this long for a decoder
 PARTIAL_SHARE = 0.5  # of each core
 
 log = structlog.get_logger("worker.moonshine")
@@ -97,7 +95,11 @@ class MoonshineEngine:
         self._start()
         failed = self._collect(0.0 if rows else PATIENCE_S)
         self._start()
-        reports = [listener for listener in self._listeners.values() if listener.has_something_to_say()]
+        now, speakers = self._clock(), len(self._speaking())
+        for listener in self._listeners.values():
+            soon = self._credit.left and listener.rested(now + CHUNK_S, speakers)
+            listener.speak(now, glances_soon=soon)
+        reports = [listener for listener in self._listeners.values() if listener.has_something_to_say]
         return StepResult([listener.output() for listener in reports], failed)
 
     # ---- listening
@@ -149,16 +151,15 @@ class MoonshineEngine:
         if self._parallel > 1:
             room = min(room, self._parallel - 1 - sum(j.kind is Kind.PARTIAL for j in self._running.values()))
         now = self._clock()
-        growing = [
-            listener
-            for listener in live
-            if listener.options.interim_results
-            and listener.grown_samples() >= PARTIAL_LEAST_SAMPLES
-            and now - listener.partial_at >= max(PARTIAL_EVERY_S, PARTIAL_COSTS_TIMES * listener.partial_cost)
-        ]
-        growing.sort(key=lambda listener: listener.partial_at)
-        for listener in growing[: max(0, room)]:
-            yield listener.glance(now)
+        speaking = self._speaking()
+        for listener in sorted(speaking, key=lambda listener: listener.glanced_at):
+            if room > 0 and listener.rested(now, len(speaking)) and (job := listener.glance(now)):
+                room -= 1
+                yield job
+
+    def _speaking(self) -> list[Listener]:
+        """Those of whose speech the client wants to hear while it goes on."""
+        return [listener for listener in self._listeners.values() if listener.wants_partials]
 
     def _hear(self, job: Job) -> None:
         """In a thread of the pool."""

@@ -24,9 +24,10 @@ from inference_worker.engines.base import (
 )
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
-CHUNK_SAMPLES = SAMPLE_RATE * 160 // 1000
+CHUNK_SAMPLES = SAMPLE_RATE * 140 // 1000
 SAMPLES_PER_MS = SAMPLE_RATE // 1000
 PACE_MS, SPOKEN_MS, PAUSE_MS = 320, 260, 800
+PARTIAL_EVERY_SAMPLES = 2 * CHUNK_SAMPLES
 
 SENTENCES = (
     "The quick brown fox jumps over the lazy dog.",
@@ -85,6 +86,7 @@ class _Slot:
     position: int
     heard: int  # script words before this number are final or were before the start
     told: int  # script words before this number were in the last partial
+    told_at: int = 0  # the position of the last partial
     started: bool = False
 
 
@@ -165,12 +167,20 @@ class ScriptedEngine:
         if (row.flush or row.last) and state.heard < spoken_now:
             hypotheses.append(self._final(state.heard, spoken_now))
             state.heard = spoken_now
-        if state.options.interim_results and state.heard < spoken_now and state.told < spoken_now:
-            hypotheses.append(self._hypothesis(state.heard, spoken_now, is_final=False))
+        if state.options.interim_results and state.heard < spoken_now:
+            due = state.position - state.told_at >= PARTIAL_EVERY_SAMPLES
+            if state.told < spoken_now or due:
+                hypotheses.append(self._hypothesis(state.heard, spoken_now, is_final=False))
+                state.told_at = state.position
         state.told = spoken_now
         confirmed = state.position
+        # The next word that is not final: if it has begun, somebody speaks.
+        next_begins = self._word(state.heard).start_ms * SAMPLES_PER_MS
+        speech_end = state.position
+        if next_begins >= state.position:
+            speech_end = self._word(state.heard - 1).end_ms * SAMPLES_PER_MS if state.heard else 0
         if not (row.flush or row.last):
-            confirmed = min(confirmed, self._word(state.heard).start_ms * SAMPLES_PER_MS)
+            confirmed = min(confirmed, next_begins)
         return Output(
             slot=row.slot,
             processed=state.position,
@@ -178,6 +188,7 @@ class ScriptedEngine:
             hypotheses=tuple(hypotheses),
             speech_started_ms=speech_started,
             flushed=row.flush or row.last,
+            speech_end=speech_end,
         )
 
     def _ended_by(self, position: int) -> int:

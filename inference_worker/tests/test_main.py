@@ -130,7 +130,7 @@ async def test_what_does_not_finish_fails_by_name(valkey_server: str, again: boo
             w.process.send_signal(signal.SIGTERM)
         failed = await g.over()
         assert isinstance(failed, Failed)
-        assert (failed.code, failed.processed) == ("worker_stopping", 15_360)
+        assert (failed.code, failed.processed) == ("worker_stopping", 15_680)
         await asyncio.wait_for(w.process.communicate(), 10)
         assert w.process.returncode == 0
 

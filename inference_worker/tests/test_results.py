@@ -53,6 +53,16 @@ def test_the_watermark_is_sent_when_it_moves_and_never_goes_back() -> None:
     ]
 
 
+def test_the_end_of_speech_travels_with_the_watermark_and_may_go_back() -> None:
+    stream = make()
+    ends = []
+    for processed, speech_end in ((3000, 3000), (3100, 9999), (3100, 2500), (3100, 2500)):
+        for item in messages(stream, Output(0, processed, 2000, speech_end=speech_end)):
+            assert isinstance(item, Progress)
+            ends.append((item.processed, item.speech_end))
+    assert ends == [(3000, 3000), (3100, 3100), (3100, 2500)]
+
+
 def test_flushes_are_answered_after_their_finals() -> None:
     stream = make()
     stream.tokens = (4, 5)

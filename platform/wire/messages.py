@@ -129,7 +129,8 @@ class Flushed(Item, frozen=True, kw_only=True, omit_defaults=True):
 class Progress(Item, frozen=True, kw_only=True, omit_defaults=True):
     """The watermark. Audio before `confirmed` is in a final or was silence and is never needed again;
     audio before `processed` has been through the engine and is billed. `speech_end` is where the last
-    speech heard so far ends: at `processed` while somebody speaks; 0 when the engine cannot tell."""
+    speech heard so far ends: at `processed` until the utterance is finished and its final was sent, so it
+    may go back a little then; 0 while nobody has spoken, and when the engine cannot tell."""
 
     processed: int
     confirmed: int

@@ -71,6 +71,29 @@ def test_the_watermarks_never_go_back_nor_past_the_audio(engine: Engine) -> None
     assert [confirmed for _, confirmed in marks] == sorted(confirmed for _, confirmed in marks)
 
 
+def test_it_tells_where_speech_ended_in_time_for_whoever_waits_for_a_pause(engine: Engine) -> None:
+    pause = SAMPLE_RATE
+    for endpointing_ms in (None, 0, 4000):
+        audio = np.concatenate([speech()[: 5 * SAMPLE_RATE], np.zeros(5 * SAMPLE_RATE, np.float32)])
+        heard = listen(engine, audio, endpointing_ms=endpointing_ms)
+        word_end = 0
+        for output in heard.outputs:
+            assert 0 <= output.speech_end <= output.processed
+            final_words = [word for final in output.hypotheses for word in final.words]
+            word_end = max([word_end, *(word.end_ms * MS for word in final_words)])
+            # Whoever hears a pause now has all words before it, and all of them at most a pause late.
+            if output.speech_end and output.processed - max(output.speech_end, word_end) >= pause:
+                quiet = output.processed - max(output.speech_end, word_end)
+                later = heard.outputs[heard.outputs.index(output) + 1 :]
+                words = [word for one in later for h in one.hypotheses for word in h.words]
+                assert all(word.start_ms * MS >= output.processed - quiet for word in words)
+        last = heard.outputs[-1]
+        if engine.info.name != "scripted":  # which hears its script in silence, too
+            assert last.processed - max(last.speech_end, word_end) > 4 * SAMPLE_RATE
+        assert word_end
+        assert any(0 < output.speech_end < output.processed for output in heard.outputs)
+
+
 def test_audio_is_confirmed_only_once_it_is_in_a_final(engine: Engine) -> None:
     confirmed = 0
     for output in listen(engine, speech()).outputs:

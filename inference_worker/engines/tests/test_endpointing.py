@@ -60,7 +60,7 @@ def test_a_pause_shorter_than_asked_for_does_not_end_the_utterance() -> None:
 
 
 def test_it_ends_when_the_pause_is_long_enough_and_not_before() -> None:
-    for pause_ms in (200, 500, 1500):
+    for pause_ms in (200, 500, 1000):
         pause = pause_samples(pause_ms)
         assert pause is not None
         endpointer = Endpointer(pause, 0)
@@ -72,11 +72,68 @@ def test_it_ends_when_the_pause_is_long_enough_and_not_before() -> None:
 
 
 def test_never_by_pause_means_that_no_pause_ends_an_utterance() -> None:
+    endpointer = Endpointer(pause_samples(0), 0)
     pieces, _ = feed(
-        Endpointer(pause_samples(0), 0),
-        seconds(True, 1) + seconds(False, 1.5) + seconds(True, 1) + seconds(False, 5),
+        endpointer, seconds(True, 1) + seconds(False, 1.5) + seconds(True, 1) + seconds(False, 5)
     )
     assert [piece.speech_final for piece in pieces] == [False, False]
+    assert endpointer.flush(endpointer.position, last=True) == []
+
+
+def test_a_second_of_silence_finishes_a_piece_and_the_pause_asked_for_the_utterance() -> None:
+    endpointer = Endpointer(pause_samples(3000), 0)
+    speech, silence = seconds(True, 1), seconds(False, 0.95)
+    assert feed(endpointer, speech + silence)[0] == []
+    (piece,), _ = feed(endpointer, seconds(False, 0.1))
+    assert piece.worth_hearing
+    assert not piece.speech_final
+    assert feed(endpointer, seconds(False, 1.9))[0] == []
+    (end,), _ = feed(endpointer, seconds(False, 0.2))
+    assert (end.begin, end.end, end.speech_final, end.windows) == (piece.end, piece.end, True, ())
+    assert feed(endpointer, seconds(False, 10))[0] == []
+
+
+def test_a_pause_that_speech_or_a_flush_breaks_off_does_not_end_the_utterance() -> None:
+    endpointer = Endpointer(pause_samples(3000), 0)
+    pieces, _ = feed(endpointer, seconds(True, 1) + seconds(False, 2) + seconds(True, 1) + seconds(False, 2))
+    assert [piece.speech_final for piece in pieces] == [False, False]
+    assert endpointer.flush(endpointer.position) == []
+    assert feed(endpointer, seconds(False, 5)) == ([], [])
+
+
+def test_audio_that_ends_in_a_pause_ends_the_utterance() -> None:
+    endpointer = Endpointer(pause_samples(3000), 0)
+    feed(endpointer, seconds(True, 1) + seconds(False, 2))
+    assert [piece.speech_final for piece in endpointer.flush(endpointer.position, last=True)] == [True]
+
+
+def test_it_tells_where_the_last_speech_ended() -> None:
+    endpointer = Endpointer(HALF_SECOND, 0)
+    feed(endpointer, seconds(False, 1))
+    assert (endpointer.heard_until, endpointer.speaking) == (0, False)
+    feed(endpointer, [0.9] * 2 + seconds(False, 1))
+    assert endpointer.heard_until == 0  # a click
+    feed(endpointer, seconds(True, 1))
+    end = endpointer.position
+    assert (endpointer.heard_until, endpointer.speaking) == (None, True)
+    feed(endpointer, seconds(False, 0.4))
+    assert (endpointer.heard_until, endpointer.speaking) == (None, False)
+    feed(endpointer, seconds(False, 0.2))
+    assert (endpointer.heard_until, endpointer.speaking) == (end, False)
+    feed(endpointer, [0.9] * 2 + seconds(False, 1))
+    assert endpointer.heard_until == end
+
+
+def test_a_flush_in_a_pause_closes_the_utterance_and_one_in_mid_speech_does_not() -> None:
+    endpointer = Endpointer(HALF_SECOND, 0)
+    feed(endpointer, seconds(True, 1))
+    endpointer.flush(endpointer.position)
+    assert endpointer.heard_until is None
+    feed(endpointer, seconds(True, 1))
+    end = endpointer.position
+    feed(endpointer, seconds(False, 0.3))
+    endpointer.flush(endpointer.position)
+    assert endpointer.heard_until == end
 
 
 def test_the_pause_is_known_before_it_is_over() -> None:
@@ -172,4 +229,6 @@ def test_pieces_never_overlap_and_what_may_be_needed_is_kept(
         assert endpointer.begin is None or endpointer.position - endpointer.begin <= LONGEST + 6 * SAMPLE_RATE
     pieces += endpointer.flush(endpointer.position, last=True)
     assert all(a.end <= b.begin for a, b in itertools.pairwise(pieces))
-    assert all(start <= piece.begin < piece.end for piece in pieces)
+    assert all(start <= piece.begin <= piece.end for piece in pieces)
+    assert all(piece.begin < piece.end for piece in pieces if piece.windows or not piece.speech_final)
+    assert endpointer.heard_until is None or endpointer.heard_until <= endpointer.position

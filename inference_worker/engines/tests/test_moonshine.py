@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -12,28 +11,10 @@ import pytest
 from inference_worker.engines.base import Row, Samples
 from inference_worker.engines.listener import CONTEXT
 from inference_worker.engines.moonshine import CHUNK_SAMPLES, MoonshineEngine
-from inference_worker.engines.moonshine_model import MoonshineModel
 from inference_worker.engines.tests.driving import Heard, chunks, listen, run, settle, step
+from inference_worker.engines.tests.speech import Watched, model, paced, two_cities
 from tests import recordings
 from wire.messages import SAMPLE_RATE, StreamOptions
-
-model = cache(MoonshineModel)
-
-
-class Watched:
-    """The real model, with something done before it listens."""
-
-    def __init__(self, before: Any) -> None:
-        self.before = before
-
-    def hear(self, samples: Samples, **how: Any) -> Any:
-        self.before(samples)
-        return model().hear(samples, **how)
-
-
-@cache
-def two_cities() -> Samples:
-    return recordings.samples("two_cities.wav")
 
 
 @pytest.fixture
@@ -41,17 +22,6 @@ def engine() -> Iterator[MoonshineEngine]:
     made = MoonshineEngine(4, model=model())
     yield made
     made.shut_down()
-
-
-def paced(engine_clock: list[float], engine: MoonshineEngine, samples: Samples, **options: object) -> Heard:
-    """As it comes from a microphone, with decoders that always keep up."""
-    engine.open(0, StreamOptions(**options), 0)  # type: ignore[arg-type]
-    heard: dict[int, Heard] = {}
-    for row in chunks(0, samples, CHUNK_SAMPLES):
-        engine_clock[0] += CHUNK_SAMPLES / SAMPLE_RATE
-        step(engine, [row], heard)
-        settle(engine, heard)
-    return heard[0]
 
 
 @pytest.mark.parametrize("name", recordings.TEXTS)
@@ -79,25 +49,6 @@ def test_a_flush_finishes_at_once_what_was_said(engine: MoonshineEngine) -> None
     heard = run(engine, rows)
     assert heard.text.startswith("It was the best of")
     assert heard.outputs[-1].flushed
-
-
-def test_partials_grow_while_somebody_speaks() -> None:
-    clock = [0.0]
-    engine = MoonshineEngine(1, model=model(), clock=lambda: clock[0])
-    heard = paced(clock, engine, two_cities()[: 10 * SAMPLE_RATE], interim_results=True)
-    before_the_final = []
-    for hypothesis in heard.hypotheses:
-        if hypothesis.is_final:
-            break
-        before_the_final.append(hypothesis)
-    assert len(before_the_final) >= 5
-    assert before_the_final[0].end_ms < 3500
-    lengths = [len(partial.words) for partial in before_the_final]
-    assert lengths[-1] > lengths[0]
-    assert all(0 <= partial.stability <= 1 for partial in before_the_final)
-    assert any(partial.stability >= 0.5 for partial in before_the_final)
-    assert [output.speech_started_ms for output in heard.outputs if output.speech_started_ms is not None]
-    engine.shut_down()
 
 
 def test_the_final_is_there_as_soon_as_the_pause_is_long_enough() -> None:

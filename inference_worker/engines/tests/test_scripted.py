@@ -42,6 +42,16 @@ def test_words_come_when_their_time_has_passed_and_partials_grow() -> None:
             assert hypothesis.end_ms * SAMPLES_PER_MS <= output.processed
 
 
+def test_partials_come_every_300_ms_while_somebody_speaks_and_never_for_silence() -> None:
+    heard = listen(ScriptedEngine(), silence(5000), interim_results=True)
+    told = [output.processed // SAMPLES_PER_MS for output in heard.outputs if output.hypotheses]
+    gaps = {after for before, after in itertools.pairwise(told) if after - before > 300}
+    assert len(gaps) == 1  # the pause after the first sentence
+    for output in heard.outputs:
+        if output.hypotheses and not output.hypotheses[-1].is_final:
+            assert output.speech_end == output.processed
+
+
 def test_sentences_end_utterances_and_long_ones_are_cut() -> None:
     finals = listen(ScriptedEngine(words_per_final=8), silence(12_000)).finals
     assert [len(final.words) for final in finals[:3]] == [8, 1, 5]

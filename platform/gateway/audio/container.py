@@ -22,7 +22,6 @@ MAX_UNHEARD_BYTES = 8 * 2**20
 # Decoded and not yet taken. A little data can be a lot of audio; the thread waits until there is room.
 _MAX_WAITING_SAMPLES = 64_000
 # Nothing is waited for but what tells rate and channels. (Not `nobuffer`: it loses what was probed.)
-_LIVE_MP4 = "MP4 that is sent live must be fragmented, or have its index (moov) before the samples."
 _OPTIONS = {"probesize": "32", "analyzeduration": "1"}
 
 
@@ -69,8 +68,15 @@ class Container:
             blocks, more = pipe.take()
             for samples, rate in blocks:
                 yield from self._shaper.take(samples, rate)
+        if isinstance(pipe.error, av.FFmpegError | ValueError | MemoryError):
+            raise BadAudio(self._hint()) from pipe.error
         if pipe.error is not None:
             raise pipe.error
+
+    def _hint(self) -> str:
+        if self._demuxer == "mov" and not self.input_ms:
+            return "MP4 that is sent live must be fragmented, or have its index (moov) before the samples."
+        return libav.hint(self._demuxer, self.input_ms)
 
 
 class _Closed(Exception):
@@ -166,11 +172,8 @@ def _run(pipe: _Pipe, demuxer: str) -> None:
                 pipe.give(samples, rate)
     except _Closed:
         pass
-    except BadAudio as bad:
-        error = bad
-    except (av.FFmpegError, ValueError, MemoryError):
-        error = BadAudio(_LIVE_MP4 if demuxer == "mov" else libav.hint(demuxer))
-    except Exception as bug:
-        error = bug  # for whoever feeds: here it would end a thread and nothing else
+    except Exception as raised:
+        # For whoever feeds: here it would end a thread and nothing else. Without what it holds on to.
+        error = raised.with_traceback(None)
     finally:
         pipe.done(error)

@@ -8,6 +8,7 @@ from gateway.audio.base import AudioFormat, Decoder, Pcm
 from gateway.audio.container import Container
 from gateway.audio.encodings import ENCODINGS, Kind
 from gateway.audio.flac import Flac
+from gateway.audio.mp3 import Mp3
 from gateway.audio.opus import OpusPackets
 from gateway.audio.raw import Raw
 from gateway.audio.recognise import HEAD_BYTES, NOT_KNOWN, STRONG, Found, Skip, is_wav, recognise
@@ -102,6 +103,5 @@ class Recognised:
 
     def _for(self, demuxer: str) -> Decoder:
         lanes = self._form.lanes
-        if demuxer == "wav":
-            return Wav(lanes)
-        return Flac(lanes) if demuxer == "flac" else Container(demuxer, lanes)
+        own: dict[str, type[Wav | Flac | Mp3]] = {"wav": Wav, "flac": Flac, "mp3": Mp3}
+        return own[demuxer](lanes) if demuxer in own else Container(demuxer, lanes)

@@ -43,7 +43,7 @@ def probe(path: Path, form: AudioFormat) -> FileInfo:
             frames = path.stat().st_size // (raw.SAMPLE_BYTES[encoding] * form.channels)
             milliseconds = frames * 1000 // form.sample_rate
             return FileInfo(milliseconds, form.channels, form.sample_rate, encoding, "raw")
-        with _opened(file, demuxer) as (container, stream):
+        with _opened(file, demuxer, Shaper(1)) as (container, stream):
             duration = container.duration
             return FileInfo(
                 duration_ms=None if duration is None or duration < 0 else duration * 1000 // av.time_base,
@@ -78,19 +78,21 @@ class FileAudio:
                         yield from self._raw.feed(data)
                     yield from self._raw.finish()
                 return
-            with _opened(file, demuxer) as (container, stream):
+            with _opened(file, demuxer, self._shaper) as (container, stream):
                 for samples, rate in libav.decode(container, stream):
                     yield from self._shaper.take(samples, rate)
             yield from self._shaper.finish()
 
 
 @contextmanager
-def _opened(file: BufferedReader, demuxer: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+def _opened(
+    file: BufferedReader, demuxer: str, shaper: Shaper
+) -> Iterator[tuple[InputContainer, AudioStream]]:
     try:
         with libav.open_input(_Source(file), demuxer, {}) as container:
             yield container, libav.first_audio(container)
     except (av.FFmpegError, ValueError) as error:
-        raise BadAudio(libav.hint(demuxer)) from error
+        raise BadAudio(libav.hint(demuxer, shaper.input_ms)) from error
 
 
 class _Source:

@@ -49,8 +49,10 @@ def open_input(source: object, demuxer: str, options: dict[str, str]) -> InputCo
     )
 
 
-def hint(demuxer: str) -> str:
+def hint(demuxer: str, heard_ms: int) -> str:
     """What may be wrong with what libav does not take, beyond what `BadAudio` says."""
+    if heard_ms:
+        return f"After {heard_ms} ms it is damaged, or goes on as something else."
     return f"It begins like {demuxer} and cannot be read as that."
 
 

@@ -30,7 +30,7 @@ from gateway.door import Holder
 from gateway.errors import LimitReached, Unavailable
 from gateway.quotas import Account, Keys
 from tenants.access import KeyGrant
-from wire.tasks import end
+from wire.tasks import end, stop_if_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -172,11 +172,12 @@ class Admission:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer: list[Any] = await script(keys, arguments)
-                return answer
         except AWAY as error:
             telemetry.limit_errors.inc()
             log.warning("limits: %s", type(error).__name__)
             raise _unavailable() from None
+        stop_if_cancelled()
+        return answer
 
     def _refusal(self, both: tuple[Account, Account], answer: list[Any]) -> LimitReached:
         what, index, wait_ms = answer[0].decode(), answer[1], answer[2]

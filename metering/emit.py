@@ -13,11 +13,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from metering import tasks
-from metering.events import UsageEvent
-from metering.requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +24,16 @@ HARD_LIMIT = 100_000
 BATCH = 100
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
-Record: TypeAlias = UsageEvent | Request
+
+class Record(Protocol):
+    """A usage event, an entry of the request log, or whatever else a task of Celery takes."""
+
+    @property
+    def task(self) -> str: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
 # The name of the task, and what it is to store.
 Send = Callable[[str, list[dict[str, Any]]], None]
 
@@ -37,8 +44,16 @@ def send_to_celery(task: str, records: list[dict[str, Any]]) -> None:
 
 
 class Emitter:
-    def __init__(self, send: Send = send_to_celery, on_lost: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        send: Send = send_to_celery,
+        on_lost: Callable[[], None] = lambda: None,
+        *,
+        limit: int | None = None,
+    ) -> None:
+        """`limit` is how much is kept at most, for what is not usage; half of it is `full`."""
         self.dropped = 0
+        self._limit = limit
         self._send = send
         self._on_lost = on_lost
         self._waiting: deque[Record] = deque()
@@ -63,7 +78,7 @@ class Emitter:
 
     def emit(self, records: Sequence[Record]) -> None:
         for record in records:
-            if len(self._waiting) >= HARD_LIMIT:
+            if len(self._waiting) >= (self._limit or HARD_LIMIT):
                 self.dropped += 1
                 self._on_lost()
                 log.error("emitter: full, lost %s", record)
@@ -79,7 +94,7 @@ class Emitter:
 
     @property
     def full(self) -> bool:
-        return len(self._waiting) >= MAX_WAITING
+        return len(self._waiting) >= (self._limit // 2 if self._limit else MAX_WAITING)
 
     def _next_batch(self) -> list[Record]:
         """What comes first, as far as one task can store it."""

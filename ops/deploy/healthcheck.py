@@ -1,4 +1,4 @@
-"""`python -m ops.deploy.healthcheck gateway|worker|celery`: is this container's process ready? 0 if it is."""
+"""`python -m ops.deploy.healthcheck gateway|worker|celery|callbacks`: is this container ready? 0 if it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.request
 import redis
 
 from config import env
-from config.celery import ALIVE_KEY
+from config.celery import ALIVE_KEY, CALLBACKS_ALIVE_KEY
 
 TIMEOUT_S = 5.0
 
@@ -20,9 +20,11 @@ def main(arguments: list[str]) -> int:
     elif arguments == ["worker"]:
         missing = answers(env.WORKER_PORT.read())
     elif arguments == ["celery"]:
-        missing = alive(env.REDIS_URL.read())
+        missing = alive(env.REDIS_URL.read(), ALIVE_KEY)
+    elif arguments == ["callbacks"]:
+        missing = alive(env.REDIS_URL.read(), CALLBACKS_ALIVE_KEY)
     else:
-        missing = "which? gateway, worker or celery"
+        missing = "which? gateway, worker, celery or callbacks"
     if missing:
         print(missing)
     return 1 if missing else 0
@@ -40,10 +42,10 @@ def answers(port: int) -> str:
         return f"no answer: {error}"
 
 
-def alive(url: str) -> str:
+def alive(url: str, key: str) -> str:
     """Celery has no port; a task that beat sends and a worker runs keeps a key in Valkey."""
     with redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
-        return "" if client.exists(ALIVE_KEY) else "neither beat nor a worker has been heard of"
+        return "" if client.exists(key) else "neither beat nor a worker has been heard of"
 
 
 if __name__ == "__main__":

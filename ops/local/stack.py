@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import env
-from config.celery import ALIVE_KEY
+from config.celery import ALIVE_KEY, CALLBACKS_ALIVE_KEY
 from ops.local import logs, ports, postgres, valkey
 from ops.local.errors import LocalError
 from ops.local.running import MARK, Paths, read_json, write_json
@@ -186,6 +186,11 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
         "--concurrency", "2", "--loglevel", env.LOG_LEVEL.read(environ),
         "--without-gossip", "--without-mingle",
     )  # fmt: skip
+    callbacks = (
+        "-m", "celery", "-A", "config.celery", "worker", "--queues", "callbacks", "--pool", "threads",
+        "--concurrency", "16", "--hostname", "callbacks@%h", "--loglevel", env.LOG_LEVEL.read(environ),
+        "--without-gossip", "--without-mingle",
+    )  # fmt: skip
     return [
         _ours(
             "worker", paths, environ, "-m", "inference_worker",
@@ -195,8 +200,13 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
         ),
         replace(
             _ours("celery", paths, environ, *celery, detail="2 processes and the clock"),
-            before_start=lambda: _forget_celery(environ["REDIS_URL"]),
-            ready=lambda: _celery_ready(environ["REDIS_URL"]),
+            before_start=lambda: _forget_celery(environ["REDIS_URL"], ALIVE_KEY),
+            ready=lambda: _celery_ready(environ["REDIS_URL"], ALIVE_KEY),
+        ),
+        replace(
+            _ours("callbacks", paths, environ, *callbacks, detail="Celery, 16 threads"),
+            before_start=lambda: _forget_celery(environ["REDIS_URL"], CALLBACKS_ALIVE_KEY),
+            ready=lambda: _celery_ready(environ["REDIS_URL"], CALLBACKS_ALIVE_KEY),
         ),
         _ours(
             "gateway", paths, environ, "-m", "gateway.server",
@@ -243,16 +253,16 @@ def healthy(url: str) -> str | None:
         return f"{url} does not answer ({getattr(error, 'reason', error)})"
 
 
-def _forget_celery(redis_url: str) -> None:
+def _forget_celery(redis_url: str, key: str) -> None:
     """Else the key that the one before it left would say that this one is ready."""
     with suppress(redis.RedisError), _redis(redis_url) as client:
-        client.delete(ALIVE_KEY)
+        client.delete(key)
 
 
-def _celery_ready(redis_url: str) -> str | None:
+def _celery_ready(redis_url: str, key: str) -> str | None:
     try:
         with _redis(redis_url) as client:
-            return None if client.exists(ALIVE_KEY) else "its worker has not begun"
+            return None if client.exists(key) else "its worker has not begun"
     except redis.RedisError as error:
         return type(error).__name__
 

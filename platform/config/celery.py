@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A config.celery worker -B`."""
+"""The Celery application: `celery -A config.celery worker -B`, and one more for the queue `callbacks`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,31 @@ app = Celery("stenogate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+CALLBACKS = "callbacks"  # the queue, and the name of the worker that serves it
 # Written by a task that beat sends and a worker runs, so one key shows that both live.
 ALIVE_KEY = "steno:celery:alive"
+CALLBACKS_ALIVE_KEY = "steno:callbacks:alive"
 ALIVE_EVERY_S = 5
 ALIVE_FOR_S = 20
 
-app.conf.beat_schedule = {"alive": {"task": "config.alive", "schedule": ALIVE_EVERY_S}}
+app.conf.beat_schedule = {
+    "alive": {"task": "config.alive", "schedule": ALIVE_EVERY_S},
+    "callbacks alive": {
+        "task": "config.alive",
+        "schedule": ALIVE_EVERY_S,
+        "args": (CALLBACKS_ALIVE_KEY,),
+        "options": {"queue": CALLBACKS},
+    },
+}
 
 
 @app.task(name="config.alive", expires=ALIVE_EVERY_S)
-def alive() -> None:
+def alive(key: str = ALIVE_KEY) -> None:
     with redis.from_url(settings.REDIS_URL) as client:
-        client.set(ALIVE_KEY, str(time.time()), ex=ALIVE_FOR_S)
+        client.set(key, str(time.time()), ex=ALIVE_FOR_S)
 
 
 @worker_ready.connect
-def announce(**_: Any) -> None:
-    alive()
+def announce(sender: Any = None, **_: Any) -> None:
+    hostname = str(getattr(sender, "hostname", ""))
+    alive(CALLBACKS_ALIVE_KEY if hostname.startswith(f"{CALLBACKS}@") else ALIVE_KEY)

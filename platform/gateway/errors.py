@@ -22,6 +22,7 @@ some clients answer 1011 by reconnecting thirty times at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from tenants.errors import (

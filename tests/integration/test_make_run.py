@@ -25,7 +25,7 @@ from ops.local.running import Paths, born
 
 pytestmark = pytest.mark.stack
 ROOT = Path(__file__).parents[2]
-PARTS = {"postgres", "valkey", "worker", "celery", "gateway"}
+PARTS = {"postgres", "valkey", "worker", "celery", "callbacks", "gateway"}
 
 
 @dataclass
@@ -167,7 +167,7 @@ def test_a_day_with_make_run(local: Local, terminal: Terminal) -> None:
     terminal.ctrl_c()
     assert terminal.process.wait(60) == 0
     stopped = re.findall(r"(\w+) +stopped", terminal.text)
-    assert stopped == ["gateway", "celery", "worker", "valkey", "postgres"]
+    assert stopped == ["gateway", "callbacks", "celery", "worker", "valkey", "postgres"]
     assert "Traceback" not in terminal.text
     assert [name for name, pid in processes.items() if born(pid)] == []
     assert not local.paths.demo.exists()

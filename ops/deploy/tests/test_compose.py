@@ -20,7 +20,7 @@ DOCKERFILE = (ROOT / "ops" / "deploy" / "Dockerfile").read_text()
 
 
 def test_the_services_are_those_of_make_run():
-    assert set(SERVICES) == {"postgres", "valkey", "migrate", "gateway", "celery", "worker"}
+    assert set(SERVICES) == {"postgres", "valkey", "migrate", "gateway", "celery", "callbacks", "worker"}
     assert SERVICES["postgres"]["image"] == f"postgres:{postgres.MAJOR}"
 
 

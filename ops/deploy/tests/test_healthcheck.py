@@ -4,7 +4,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import redis
 
-from config.celery import ALIVE_KEY
+from config.celery import ALIVE_KEY, CALLBACKS_ALIVE_KEY
 from ops.deploy import healthcheck
 from ops.local.ports import free_port
 
@@ -49,16 +49,17 @@ def test_nobody_there_is_not_ready(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("no answer: ")
 
 
-def test_celery_is_ready_when_it_has_been_heard_of(valkey_server, monkeypatch):
+@pytest.mark.parametrize(("part", "key"), [("celery", ALIVE_KEY), ("callbacks", CALLBACKS_ALIVE_KEY)])
+def test_celery_is_ready_when_it_has_been_heard_of(part, key, valkey_server, monkeypatch):
     monkeypatch.setenv("REDIS_URL", valkey_server)
     with redis.Redis.from_url(valkey_server) as client:
-        client.delete(ALIVE_KEY)
-        assert healthcheck.main(["celery"]) == 1
-        client.set(ALIVE_KEY, "now")
-        assert healthcheck.main(["celery"]) == 0
-        client.delete(ALIVE_KEY)
+        client.delete(key)
+        assert healthcheck.main([part]) == 1
+        client.set(key, "now")
+        assert healthcheck.main([part]) == 0
+        client.delete(key)
 
 
 def test_anything_else_is_asked_back(capsys):
     assert healthcheck.main([]) == 1
-    assert "gateway, worker or celery" in capsys.readouterr().out
+    assert "gateway, worker, celery or callbacks" in capsys.readouterr().out

@@ -66,7 +66,7 @@ def test_every_process_can_be_known_as_ours_and_the_gateway_answers_to_this_mach
     assert told["ALLOWED_HOSTS"] == "stt.example.com,localhost,127.0.0.1,[::1]"
     env.check({**told, "DATABASE_URL": "postgresql://h/d", "REDIS_URL": "redis://h"})
     names = [service.name for service in stack.processes(given, told, paths)]
-    assert names == ["worker", "celery", "gateway"]
+    assert names == ["worker", "celery", "callbacks", "gateway"]
 
 
 def test_demo_json_has_what_scripts_need(paths):

@@ -1,0 +1,96 @@
+"""Celery's side of callbacks. A task may run twice: the receiver tells by the `webhook-id`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import redis
+from celery import Task, shared_task
+from django.conf import settings
+
+from gateway import callbacks, outbound
+from gateway.callbacks import IN_ORDER_FOR_S, TRY_FOR_S, Callback
+
+log = logging.getLogger(__name__)
+
+WAIT_FOR_TURN_S = 0.5
+# Callbacks of one project that wait for another try. They are in the memory of the process that will try.
+MAX_WAITING = 5_000
+
+
+@shared_task(name=Callback.task, bind=True, max_retries=None)
+def deliver_callback(self: Task[Any, Any], raw: dict[str, Any]) -> None:
+    what = Callback(**raw)
+    with _valkey() as valkey:
+        now = time.time()
+        if now - what.created < IN_ORDER_FOR_S and what.number > _next(valkey, what):
+            raise self.retry(countdown=WAIT_FOR_TURN_S)
+        if asyncio.run(callbacks.send(what, outbound.current(), now)):
+            _done(valkey, what)
+            return
+        pause = callbacks.pause_s(what, time.time(), random.random())
+        if pause is None or (what.attempt == 0 and not _may_wait(valkey, what)):
+            log.warning("%s: given up after %d tries", what, what.attempt + 1)
+            _done(valkey, what)
+            return
+    again = replace(what, attempt=what.attempt + 1)
+    raise self.retry(args=(again.as_dict(),), countdown=pause, **_described(what))
+
+
+def publish(task: str, records: list[dict[str, Any]]) -> None:
+    """What the gateway's emitter calls, from a thread. May publish some of them and fail: they come again."""
+    for record in records:
+        described = _described(Callback(**record))
+        deliver_callback.apply_async((record,), retry=False, ignore_result=True, **described)
+
+
+def _described(what: Callback) -> dict[str, Any]:
+    """Celery would put the arguments in words into the task's headers, which tools show."""
+    return {"argsrepr": str(what)}
+
+
+# ---- what the tasks of one request and of one project know of each other
+
+
+def _next(valkey: redis.Redis, what: Callback) -> int:
+    """The number of the callback that is due. Should that be forgotten, each waits as long as any waits."""
+    return int(cast(bytes | None, valkey.get(_turn(what))) or 0)
+
+
+def _done(valkey: redis.Redis, what: Callback) -> None:
+    # Two at once may set it back; then the next one waits for nothing, for as long as any waits.
+    if what.number >= _next(valkey, what):
+        valkey.set(_turn(what), what.number + 1, ex=int(TRY_FOR_S))
+    if what.attempt:
+        valkey.decr(_waiting(what))
+
+
+def _may_wait(valkey: redis.Redis, what: Callback) -> bool:
+    waiting = valkey.incr(_waiting(what))
+    # Should a process die and its count with it, the count is forgotten in the end.
+    valkey.expire(_waiting(what), int(TRY_FOR_S))
+    if waiting <= MAX_WAITING:
+        return True
+    valkey.decr(_waiting(what))
+    return False
+
+
+def _turn(what: Callback) -> str:
+    return f"steno:callback:next:{what.request_id}"
+
+
+def _waiting(what: Callback) -> str:
+    return f"steno:callback:waiting:{what.project}"
+
+
+@contextmanager
+def _valkey() -> Iterator[redis.Redis]:
+    with redis.from_url(settings.REDIS_URL) as client:
+        yield client

@@ -20,7 +20,7 @@ MAX_MISTAKES = 5  # that are named in one refusal
 MAX_TEXT = 64
 # isdecimal alone would let other scripts' digits pass.
 _WHOLE = re.compile(r"[0-9]{1,9}\Z")
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]{1,9})?\Z")
 
 
 class NotAllowed(Exception):
@@ -103,6 +103,15 @@ def whole(low: int, high: int) -> Read:
         if not _WHOLE.match(given[-1]) or not low <= int(given[-1]) <= high:
             raise NotAllowed
         return int(given[-1])
+
+    return parse
+
+
+def number(low: float, high: float) -> Read:
+    def parse(given: Sequence[str]) -> float:
+        if not _NUMBER.match(given[-1]) or not low <= float(given[-1]) <= high:
+            raise NotAllowed
+        return float(given[-1])
 
     return parse
 

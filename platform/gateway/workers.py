@@ -53,7 +53,19 @@ class Pool:
 
     def choose(self, options: StreamOptions, without: frozenset[str] = frozenset()) -> Heartbeat | None:
         """The less loaded of two picked by chance, so that gateways do not all rush to the same worker."""
-        fit = [
+        fit = self._with_room(options, without)
+        if not fit:
+            return None
+        best = min(self.random.sample(fit, min(2, len(fit))), key=lambda known: known.load)
+        best.reserved += 1
+        return best.heartbeat
+
+    def has_room(self, options: StreamOptions) -> bool:
+        """Whether `choose` would find one now."""
+        return bool(self._with_room(options))
+
+    def _with_room(self, options: StreamOptions, without: frozenset[str] = frozenset()) -> list[Known]:
+        return [
             known
             for address, known in self._known.items()
             if address not in without
@@ -61,11 +73,6 @@ class Pool:
             and known.room > 0
             and serves(known.heartbeat, options)
         ]
-        if not fit:
-            return None
-        best = min(self.random.sample(fit, min(2, len(fit))), key=lambda known: known.load)
-        best.reserved += 1
-        return best.heartbeat
 
     def ready(self) -> list[Heartbeat]:
         return [k.heartbeat for k in self._known.values() if k.heartbeat.state is WorkerState.READY]

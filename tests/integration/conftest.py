@@ -26,6 +26,7 @@ def scripted_stack() -> Iterator[Stack]:
         "TRUSTED_PROXY": "true",
         "METRICS_TOKEN": METRICS_TOKEN,
         "WORKER_SILENT_SECONDS": "1",
+        "FETCH_ALLOW": "127.0.0.1/32",
     }
     with running_stack(settings) as running:
         yield running

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from config import env
 from gateway.errors import GatewayError
-from gateway.parameters import ListenParameters
 from tenants import access
 from tenants.errors import AccessError
 from tests.documentation import names
@@ -78,13 +76,6 @@ def test_the_protocol_page_names_errors_that_exist() -> None:
         message = json.loads(block)
         if code := message.get("err_code") or message.get("code"):
             assert code in codes
-
-
-def test_the_protocol_page_has_every_parameter_and_no_other() -> None:
-    section = PROTOCOL.partition("| parameter |")[2].partition("\n\n")[0]
-    listed = set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
-    renamed = {"endpointing_ms": "endpointing", "tags": "tag"}
-    assert listed == {renamed.get(field.name, field.name) for field in fields(ListenParameters)}
 
 
 def test_the_protocol_page_names_the_scope() -> None:

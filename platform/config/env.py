@@ -166,6 +166,13 @@ STREAM_IDLE_SECONDS = Variable(
     "A stream with no audio and no KeepAlive for this long is closed with NET-0001.",
     "10",
 )
+STREAM_QUIET_SECONDS = Variable(
+    "STREAM_QUIET_SECONDS",
+    number(0.1, 86_400),
+    "300",
+    "The same for OpenAI's and AssemblyAI's protocols, whose clients send no KeepAlive in a pause.",
+    "300",
+)
 STREAM_MAX_SECONDS = Variable(
     "STREAM_MAX_SECONDS", number(1, 86_400), "14400", "The longest a stream may be open.", "14400"
 )

@@ -316,6 +316,7 @@ class BadMessage(StreamError):
     code = "bad_message"
     status = 400
     close_code = 1008
+    event_id: str | None = None  # what the client calls its message, in a dialect in which messages have names
 
 
 class BadAudio(StreamError):

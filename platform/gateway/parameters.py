@@ -20,7 +20,7 @@ from wire.messages import StreamOptions
 TELEPHONE = {"mulaw": 8_000, "alaw": 8_000}  # what these are nearly always sampled at
 # What clients of other services ask for because they must ask for something: our default serves them.
 ELSEWHERE = re.compile(
-    r"(?:default|general|phonecall|meeting|(?:nova|enhanced|base|flux|whisper|general|gpt-4o|gpt-transcribe)(?:-.*)?)\Z"
+    r"(?:default|general|phonecall|meeting|(?:nova|enhanced|base|flux|whisper|general|gpt|universal|u3)(?:-.*)?)\Z"
 )
 
 

@@ -21,7 +21,7 @@ CONTEXT = 5 * SAMPLE_RATE
 # Less than this, with the little before the first speech, is not worth a partial.
 FIRST_PARTIAL = SAMPLE_RATE // 2
 GLANCE_EVERY_S = 0.25  # so with the third chunk, 288 ms after the last
-GLANCE_COSTS_TIMES = 4
+GLANCE_COSTS_TIMES = 6
 
 
 def milliseconds(position: int) -> int:

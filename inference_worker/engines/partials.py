@@ -18,7 +18,7 @@ Words = tuple[Word, ...]
 
 # Repeated this long after the last partial, so that 300 ms are kept: steps are 10 ms apart while a decoder is
 # at work, and otherwise a chunk of 96 ms and whatever the network adds.
-REPEAT_SOON_S, REPEAT_NOW_S = 0.285, 0.18
+REPEAT_SOON_S, REPEAT_NOW_S = 0.285, 0.195
 
 
 def texts(words: Words) -> list[str]:

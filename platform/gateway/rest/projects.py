@@ -1,0 +1,109 @@
+"""The projects of the key's tenant, and their balances."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from gateway.errors import UnknownId
+from gateway.rest import pages
+from gateway.rest.access import for_tenant, grant_of, project_of
+from gateway.rest.operations import operation
+from tenants.access import Scope
+from tenants.models import Project as Row
+
+router = Router(tags=["projects"])
+
+Limit = Annotated[int, Query(ge=1, le=pages.MOST, description="The most projects to answer with.")]
+After = Annotated[str | None, Query(description=pages.CURSOR_MEANS)]
+
+
+class ListedProject(Schema):
+    project_id: str
+    name: str = Field(examples=["Calls"])
+    created: datetime
+
+
+class Project(ListedProject):
+    mip_opt_out: bool = Field(description="Always true: no audio is kept or learnt from.")
+    archived: bool = Field(description="Its keys have stopped working, and its usage stays.")
+
+
+class Projects(Schema):
+    projects: list[ListedProject]
+    next_cursor: str | None = Field(description=pages.NEXT_CURSOR_MEANS)
+
+
+class Balance(Schema):
+    balance_id: str
+    amount: float
+    units: str = Field(examples=["usd"])
+    purchase_order_id: str
+
+
+class Balances(Schema):
+    balances: list[Balance]
+
+
+@router.get("/projects", **operation(Scope.PROJECTS_READ, Projects), summary="List the projects")
+async def list_projects(request: HttpRequest, limit: Limit = pages.USUAL, cursor: After = None) -> Projects:
+    """Of the tenant that the key belongs to, newest first, without those that are archived."""
+
+    def read() -> Projects:
+        rows, following = pages.page(
+            Row.objects.filter(archived_at=None),
+            of="projects", at="created_at", limit=limit, after=cursor, convert=UUID,
+        )  # fmt: skip
+        listed = [
+            ListedProject(project_id=str(row.id), name=row.name, created=row.created_at) for row in rows
+        ]
+        return Projects(projects=listed, next_cursor=following)
+
+    return await for_tenant(grant_of(request), read)
+
+
+@router.get(
+    "/projects/{project_id}",
+    **operation(Scope.PROJECTS_READ, Project, refused=(404,)),
+    summary="Get a project",
+)
+async def get_project(request: HttpRequest, project_id: str) -> Project:
+    """One of the tenant that the key belongs to."""
+    grant = grant_of(request)
+    row = await for_tenant(grant, project_of, grant, project_id)
+    return Project(
+        project_id=str(row.id),
+        name=row.name,
+        created=row.created_at,
+        mip_opt_out=True,
+        archived=row.archived_at is not None,
+    )
+
+
+@router.get(
+    "/projects/{project_id}/balances",
+    **operation(Scope.USAGE_READ, Balances, refused=(404,)),
+    summary="List the balances",
+)
+async def list_balances(request: HttpRequest, project_id: str) -> Balances:
+    """Always empty: nothing is paid in advance here."""
+    grant = grant_of(request)
+    await for_tenant(grant, project_of, grant, project_id)
+    return Balances(balances=[])
+
+
+@router.get(
+    "/projects/{project_id}/balances/{balance_id}",
+    **operation(Scope.USAGE_READ, Balance, refused=(404,)),
+    summary="Get a balance",
+)
+async def get_balance(request: HttpRequest, project_id: str, balance_id: str) -> Balance:
+    """There is none: nothing is paid in advance here."""
+    grant = grant_of(request)
+    await for_tenant(grant, project_of, grant, project_id)
+    raise UnknownId()

@@ -20,7 +20,7 @@ MAX_MISTAKES = 5  # that are named in one refusal
 MAX_TEXT = 64
 # isdecimal alone would let other scripts' digits pass.
 _WHOLE = re.compile(r"[0-9]{1,9}\Z")
-_NUMBER = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]{1,9})?\Z")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]{1,20})?\Z")
 
 
 class NotAllowed(Exception):

@@ -13,11 +13,14 @@ from tenants.access import KeyGrant
 class Guest:
     """Within it, a revoked key or a stop of the house is raised where the request just is.
 
-    Its `grant` is as of now. It must be left in the task in which it was entered.
+    It has a place within the limits of its project, under the name of the stream that it will be. Its `grant`
+    is as of now. It must be left in the task in which it was entered.
     """
 
-    def __init__(self, house: Process, grant: KeyGrant) -> None:
-        self.house, self.grant = house, grant
+    processed_ms = 0
+
+    def __init__(self, house: Process, grant: KeyGrant, request_id: str) -> None:
+        self.house, self.grant, self.id = house, grant, request_id
         self._failure: GatewayError | None = None
         self._task: asyncio.Task[object] | None = None
 
@@ -30,16 +33,28 @@ class Guest:
         self.house.admit()
         self._task = asyncio.current_task()
         self.house.streams.add(self)
+        try:
+            await self.house.admission.enter(self)
+        except BaseException:
+            self._out()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
-        task, self._task = self._task, None
-        if self._failure is not None and task is not None and task.uncancel() == 0:
-            raise self._failure from None
+        self._out()
 
-    def leave(self) -> None:
-        """From now on a stream is known instead."""
+    def become(self) -> None:
+        """From now on the stream with this name is known instead, and has the place."""
         self.house.streams.remove(self)
+        self._task = None
+
+    def _out(self) -> None:
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self.house.streams.remove(self)
+        self.house.admission.leave(self, opened=False)
+        if self._failure is not None and task.uncancel() == 0:
+            raise self._failure from None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from config import env
 from gateway.audio.base import Pcm
 from gateway.audio.files import FileAudio, FileInfo, probe
-from gateway.errors import AudioTooLong, InternalError, NoAudio
+from gateway.errors import AudioTooLong, InternalError, NoAudio, NoCapacity
 from gateway.events import CloseStream, Problem, Summary, Transcript
 from gateway.parameters import ListenParameters
 from gateway.recorded.guest import Guest
@@ -42,20 +42,25 @@ async def look_into(upload: Upload, parameters: ListenParameters) -> ListenParam
     longest_s = env.RECORDED_MAX_SECONDS.read()
     if info.duration_ms is not None and info.duration_ms > longest_s * 1000:
         raise _too_long(longest_s, f" and this one says that it is {info.duration_ms / 1000:.0f}")
-    return replace(parameters, channels=info.channels, interim_results=False, recorded=True)
+    # The callback gets the whole, from whoever asked for it; the stream has none to tell.
+    return replace(parameters, channels=info.channels, interim_results=False, recorded=True, callback="")
 
 
 async def open_stream(
-    guest: Guest, turns: Turns, parameters: ListenParameters, request_id: str, path: str, upload: Upload
+    guest: Guest, turns: Turns, parameters: ListenParameters, path: str, upload: Upload
 ) -> Stream:
     """The stream, once a worker has room for it."""
 
+    options = parameters.options()
+
     async def attempt() -> Stream:
+        if guest.house.link.pool.ready() and not guest.house.link.pool.has_room(options):
+            raise NoCapacity()  # nobody needs to be asked
         stream = Stream(
             guest.house,
             guest.grant,
             parameters,
-            request_id,
+            guest.id,
             path=path,
             limits=_limits(guest.house.limits, parameters.lanes),
             audio=Recording(FileAudio(upload.path, parameters.format)),
@@ -63,9 +68,8 @@ async def open_stream(
         await stream.open()
         return stream
 
-    options = parameters.options()
     stream = await turns.take((options.model, options.version, options.language), attempt)
-    guest.leave()
+    guest.become()
     return stream
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from gateway import outbound, parameters, process, query
 from gateway.errors import BadBody, GatewayError, UnsupportedBody, UpgradeRequired, UploadTooLarge
 from gateway.parameters import ListenParameters
 from gateway.query import Parameter
-from gateway.recorded import hearing, languages, turns
+from gateway.recorded import hearing, languages, later, turns
 from gateway.recorded.application import Application, authenticate
 from gateway.recorded.deepgram_answer import Wishes, answer
 from gateway.recorded.exchange import Exchange
@@ -27,11 +28,8 @@ UTT_SPLIT_S = (0.1, 60.0)
 NOT_AUDIO = ("multipart/", "image/", "text/html")
 
 
-def _split_ms(given: Any) -> int:
-    seconds = float(given[-1]) if len(given[-1]) < 20 else -1.0
-    if not UTT_SPLIT_S[0] <= seconds <= UTT_SPLIT_S[1]:
-        raise ValueError
-    return round(seconds * 1000)
+def _split_ms(given: Sequence[str]) -> int:
+    return round(query.number(*UTT_SPLIT_S)(given) * 1000)  # type: ignore[operator]
 
 
 # Beside those of live streaming.
@@ -64,13 +62,23 @@ class Listen(Application):
         house.link.check(asked.options())
         if exchange.content_type.startswith(NOT_AUDIO):
             raise UnsupportedBody("Send the recording itself as the body, or JSON with its url.")
+        if asked.callback:
+            await later.check(house, asked.callback)
         with ExitStack() as leaving:
             upload = leaving.enter_context(Upload(disk(), env.UPLOAD_MAX_BYTES.read()))
-            async with Guest(house, grant) as guest:
+            async with Guest(house, grant, exchange.request_id) as guest:
                 url = await receive(exchange, upload)
-                body = await exchange.while_connected(
-                    _transcribed(guest, asked, wishes, exchange.request_id, upload, url)
-                )
+                if asked.callback:
+                    await later.begin(
+                        guest,
+                        asked,
+                        lambda guest: _transcribed(guest, asked, wishes, upload, url),
+                        self.problem,
+                        leaving.pop_all(),
+                    )
+                    body: dict[str, Any] = {"request_id": exchange.request_id}
+                else:
+                    body = await exchange.while_connected(_transcribed(guest, asked, wishes, upload, url))
         await exchange.answer_json(body)
 
 
@@ -106,9 +114,9 @@ class _Source(msgspec.Struct):
     url: str
 
 
-async def _fetch(url: str, upload: Upload) -> None:
+async def _fetch(guest: Guest, url: str, upload: Upload) -> None:
     try:
-        async with outbound.current().stream_get(url, env.UPLOAD_MAX_BYTES.read()) as fetched:
+        async with guest.house.outbound.stream_get(url, env.UPLOAD_MAX_BYTES.read()) as fetched:
             upload.expect(fetched.length)
             await upload.take(fetched.chunks)
     except outbound.TooLarge:
@@ -116,11 +124,11 @@ async def _fetch(url: str, upload: Upload) -> None:
 
 
 async def _transcribed(
-    guest: Guest, asked: ListenParameters, wishes: Wishes, request_id: str, upload: Upload, url: str
+    guest: Guest, asked: ListenParameters, wishes: Wishes, upload: Upload, url: str
 ) -> dict[str, Any]:
     if url:
-        await _fetch(url, upload)
+        await _fetch(guest, url, upload)
     asked = await hearing.look_into(upload, asked)
-    stream = await hearing.open_stream(guest, turns.current(), asked, request_id, PATH, upload)
+    stream = await hearing.open_stream(guest, turns.current(), asked, PATH, upload)
     heard = await hearing.hear(stream, upload.sha256)
     return answer(heard, wishes, language=languages.of(guest.house, heard.about, asked.language))

@@ -12,7 +12,7 @@ from gateway import process, query
 from gateway.errors import GatewayError, TranslationNotOffered
 from gateway.events import Transcript
 from gateway.parameters import ListenParameters
-from gateway.query import Parameter
+from gateway.query import NotAllowed, Parameter
 from gateway.recorded import hearing, languages, openai_answer, turns
 from gateway.recorded.application import Application, authenticate
 from gateway.recorded.exchange import Exchange
@@ -32,16 +32,15 @@ FORM_BYTES = 256 * 1024
 _PARAMETER = re.compile(r"(?:\A|\. )([a-z_]+)=")
 
 
-def _temperature(given: Sequence[str]) -> float:
-    value = float(given[-1]) if len(given[-1]) < 20 else -1.0
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
-
-
-def _language(given: Sequence[str]) -> str:
+def _language(given: Sequence[str]) -> object:
     # Empty is how forms say that nothing was chosen.
-    return query.text()(given) if given[-1] else ""  # type: ignore[return-value]
+    return query.text()(given) if given[-1] else ""
+
+
+def _prompt(given: Sequence[str]) -> object:
+    if len(given[-1]) > MAX_PROMPT:
+        raise NotAllowed
+    return given[-1]
 
 
 DESCRIBED: tuple[Parameter, ...] = (
@@ -50,10 +49,10 @@ DESCRIBED: tuple[Parameter, ...] = (
     Parameter("language", "the language that is spoken", f"up to {query.MAX_TEXT} printable characters",
               "whichever the model hears", _language, "language"),
     Parameter("prompt", "accepted, and not used", f"up to {MAX_PROMPT} characters", "none",
-              lambda given: _at_most(given, MAX_PROMPT), "prompt"),
+              _prompt, "prompt"),
     Parameter("response_format", "the shape of the answer", ", ".join(FORMATS), "json",
               query.choice(*FORMATS), "format", {"type": "string", "enum": list(FORMATS)}),
-    Parameter("temperature", "accepted, and not used", "a number from 0 to 1", "0", _temperature,
+    Parameter("temperature", "accepted, and not used", "a number from 0 to 1", "0", query.number(0, 1),
               "temperature", {"type": "number", "minimum": 0, "maximum": 1}),
     Parameter("timestamp_granularities", "what verbose_json has times of; repeat it for both",
               "word or segment", "segment", query.several(("word", "segment")), "granularities",
@@ -64,12 +63,6 @@ DESCRIBED: tuple[Parameter, ...] = (
               f"up to {MAX_KEYWORDS}, each of up to {MAX_KEYWORD_LENGTH} printable characters", "none",
               query.texts(MAX_KEYWORDS, MAX_KEYWORD_LENGTH), "keywords", repeated=True),
 )  # fmt: skip
-
-
-def _at_most(given: Sequence[str], longest: int) -> str:
-    if len(given[-1]) > longest:
-        raise ValueError
-    return given[-1]
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ class Transcriptions(Application):
         with Upload(disk(), env.UPLOAD_MAX_BYTES.read() + FORM_BYTES) as upload:
             known = [parameter.name for parameter in DESCRIBED]
             form = Form(exchange.header("content-type"), known, upload.write)
-            async with Guest(house, grant) as guest:
+            async with Guest(house, grant, exchange.request_id) as guest:
                 upload.expect(exchange.length)
                 await upload.take(exchange.body(), form.feed)
                 form.finish()
@@ -123,7 +116,7 @@ class Transcriptions(Application):
 
 async def _answer(exchange: Exchange, guest: Guest, asked: Asked, upload: Upload) -> None:
     parameters = await hearing.look_into(upload, asked.parameters)
-    stream = await hearing.open_stream(guest, turns.current(), parameters, exchange.request_id, PATH, upload)
+    stream = await hearing.open_stream(guest, turns.current(), parameters, PATH, upload)
     if asked.stream:
         await _stream(exchange, stream, upload)
         return

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.door import Holder, OpenDoor
 from gateway.errors import AccessRefused, GatewayDraining, Unavailable
 from gateway.recorded.guest import Guest
 from gateway.streams import Streams
@@ -26,16 +27,36 @@ GRANT = KeyGrant(
     allowed_origins=frozenset(),
     tenant_state="active",
 )
+
+
+class Door(OpenDoor):
+    """Knows who is in."""
+
+    def __init__(self) -> None:
+        self.inside: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def enter(self, stream: Holder) -> None:
+        await self.gate.wait()
+        self.inside.append(stream.id)
+
+    def leave(self, stream: Holder, *, opened: bool = True) -> None:
+        assert not opened  # an upload is no stream that was opened
+        if stream.id in self.inside:
+            self.inside.remove(stream.id)
+
+
 REVOKED = replace(GRANT, revoked_at=datetime(2020, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture
 def house() -> Any:
-    return SimpleNamespace(streams=Streams(), admit=lambda: None)
+    return SimpleNamespace(streams=Streams(), admit=lambda: None, admission=Door())
 
 
 async def upload_for_ever(house: Any, inside: asyncio.Event) -> None:
-    async with Guest(house, GRANT):
+    async with Guest(house, GRANT, "r-1"):
         inside.set()
         await asyncio.Event().wait()
 
@@ -50,6 +71,7 @@ async def test_a_key_revoked_during_an_upload_ends_it(house: Any) -> None:
     assert raised.value.code == "key_revoked"
     assert len(house.streams) == 0
     assert not task.cancelled()
+    assert house.admission.inside == []
 
 
 async def test_a_stop_is_not_held_up_by_uploads(house: Any) -> None:
@@ -78,6 +100,25 @@ async def test_a_full_house_lets_nobody_in(house: Any) -> None:
 
     house.admit = refuse
     with pytest.raises(Unavailable):
-        async with Guest(house, GRANT):
+        async with Guest(house, GRANT, "r-1"):
             pass
+    assert len(house.streams) == 0
+
+
+async def test_a_key_revoked_before_there_was_a_place(house: Any) -> None:
+    house.admission.gate.clear()
+    task = asyncio.create_task(upload_for_ever(house, asyncio.Event()))
+    await asyncio.sleep(0)
+    house.streams.apply([REVOKED], datetime.now(UTC))
+    with pytest.raises(AccessRefused):
+        await task
+    assert len(house.streams) == 0
+
+
+async def test_the_stream_that_it_becomes_keeps_the_place(house: Any) -> None:
+    async with Guest(house, GRANT, "r-1") as guest:
+        assert house.admission.inside == ["r-1"]
+        guest.become()
+        guest.fail(GatewayDraining())  # the stream is told, not the guest
+    assert house.admission.inside == ["r-1"]
     assert len(house.streams) == 0

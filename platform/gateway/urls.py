@@ -8,6 +8,7 @@ from django.urls import path, re_path
 
 from gateway import health
 from gateway.consumers import ListenConsumer, UnknownPathConsumer
+from gateway.guest_consumers import AssemblyAIConsumer, RealtimeConsumer
 from gateway.rest.api import api
 
 urlpatterns = [
@@ -18,6 +19,13 @@ urlpatterns = [
 
 # Django's types know only views here; `channels.routing.URLRouter` takes applications.
 _listen: Any = ListenConsumer.as_asgi()
+_realtime: Any = RealtimeConsumer.as_asgi()
+_assemblyai: Any = AssemblyAIConsumer.as_asgi()
 _unknown: Any = UnknownPathConsumer.as_asgi()
 
-websocket_urlpatterns: list[Any] = [path("v1/listen", _listen), re_path(r"", _unknown)]
+websocket_urlpatterns: list[Any] = [
+    path("v1/listen", _listen),
+    path("v1/realtime", _realtime),
+    path("v3/ws", _assemblyai),
+    re_path(r"", _unknown),
+]

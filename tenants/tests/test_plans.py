@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
-from tenants import services
+from tenants import selectors, services
 from tenants.limits import DEFAULT_PLAN, limits_of
 from tenants.models import Plan
 from tenants.plans import LIMITS
@@ -28,3 +29,17 @@ def test_what_staff_made_of_the_default_plan_stays():
     call_command("migrate", verbosity=0)
     with staff_scope():
         assert Plan.objects.get(id=DEFAULT_PLAN).name == "Everybody"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tenants_from_before_there_were_plans_are_on_the_default_one(acme):
+    try:
+        call_command("migrate", "tenants", "0003", verbosity=0)
+        with staff_scope(), connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM tenants_tenant WHERE slug = 'acme'")
+            assert cursor.fetchone() == (1,)
+            cursor.execute("SELECT prefix FROM tenants_find_grant(%s)", [acme.key.prefix])
+            assert cursor.fetchone() == (acme.key.prefix,)
+    finally:
+        call_command("migrate", verbosity=0)
+    assert selectors.find_grant(acme.key.prefix).plan_limits == LIMITS

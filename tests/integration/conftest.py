@@ -10,8 +10,13 @@ from tests.acceptance.stack import Stack, running_stack
 from tests.acceptance.tenant import Tenant, new_tenant
 
 IDLE_S = 3.0
+QUIET_S = 5.0
 WINDOW_S = 2.0
 FAILURES_PER_MINUTE = 50
+STALL_S = 1.0
+UPLOAD_MAX_BYTES = 20_000_000
+RECORDED_MAX_S = 1200
+RECORDED_WAIT_S = 3.0
 METRICS_TOKEN = "of-these-tests"
 
 
@@ -21,12 +26,17 @@ def scripted_stack() -> Iterator[Stack]:
         "ENGINE": "scripted",
         "MAX_STREAMS": "20",
         "STREAM_IDLE_SECONDS": str(IDLE_S),
+        "STREAM_QUIET_SECONDS": str(QUIET_S),
         "STREAM_WINDOW_SECONDS": str(WINDOW_S),
         "AUTH_FAILURES_PER_MINUTE": str(FAILURES_PER_MINUTE),
         "TRUSTED_PROXY": "true",
         "METRICS_TOKEN": METRICS_TOKEN,
         "WORKER_SILENT_SECONDS": "1",
         "FETCH_ALLOW": "127.0.0.1/32",
+        "UPLOAD_STALL_SECONDS": str(STALL_S),
+        "UPLOAD_MAX_BYTES": str(UPLOAD_MAX_BYTES),
+        "RECORDED_MAX_SECONDS": str(RECORDED_MAX_S),
+        "RECORDED_WAIT_SECONDS": str(RECORDED_WAIT_S),
     }
     with running_stack(settings) as running:
         yield running

@@ -1,87 +1,36 @@
-"""Admission against a real Valkey: what two gateways let in between them, and what is given back."""
+"""Admission over a real Valkey: leases, the audio of the day, and what is done without Valkey."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from gateway import admission
 from gateway.admission import Admission
-from gateway.errors import (
-    AudioLimitReached,
-    GatewayError,
-    LimitReached,
-    TooManyOpenings,
-    TooManyRequests,
-    TooManyStreams,
-    Unavailable,
+from gateway.errors import AudioLimitReached, Unavailable
+from gateway.tests.doors import (
+    DEADLINE_S,
+    HandStream,
+    Open,
+    Record,
+    enter,
+    grant,
+    is_,
+    lets_in,
+    open_now,
+    region,
+    until,
 )
-from gateway.quotas import Account
-from tenants.access import KeyGrant
 from tenants.limits import UNLIMITED, Limits
 
-DEADLINE_S = 10.0
 HOUR_MS = 3_600_000
-Open = Callable[..., Awaitable[Admission]]
-
-
-def grant(plan: Limits = UNLIMITED, project: Limits = UNLIMITED, **changes: Any) -> KeyGrant:
-    made = KeyGrant(
-        tenant_id=uuid.uuid4(),
-        project_id=uuid.uuid4(),
-        key_id=uuid.uuid4(),
-        prefix="p" * 12,
-        sha256=bytes(32),
-        scopes=frozenset({"listen"}),
-        expires_at=None,
-        revoked_at=None,
-        allowed_origins=frozenset(),
-        tenant_state="active",
-        plan="Small",
-        plan_limits=plan,
-        project_limits=project,
-    )
-    return replace(made, **changes)
-
-
-@dataclass(eq=False)
-class HandStream:
-    grant: KeyGrant
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    processed_ms: int = 0
-    failure: GatewayError | None = None
-
-    def fail(self, error: GatewayError) -> None:
-        self.failure = error
-
-
-class Record:
-    """The usage record: what is in it, and how often it was asked."""
-
-    def __init__(self) -> None:
-        self.ms: dict[str, int] = {"project": 0, "plan": 0}
-        self.asked: list[str] = []
-        self.since: datetime | None = None
-        self.broken = False
-
-    async def __call__(self, account: Account, since: datetime) -> int:
-        self.asked.append(account.kind)
-        self.since = since
-        await asyncio.sleep(0)
-        if self.broken:
-            raise OSError("no database")
-        return self.ms[account.kind]
 
 
 @pytest.fixture
@@ -91,98 +40,11 @@ def record() -> Record:
 
 @pytest.fixture
 async def gateway(valkey_server: str, record: Record) -> AsyncIterator[Open]:
-    """Makes gateways of one region that no other test has."""
-    region = f"test-{uuid.uuid4().hex[:8]}"
-    async with AsyncExitStack() as leaving:
-
-        async def make(*, started: bool = True, **options: Any) -> Admission:
-            made = Admission.at(valkey_server, region, record, **options)
-            if started:
-                made.start()
-            leaving.push_async_callback(made.stop)
-            return made
-
+    async with region(valkey_server, record) as make:
         yield make
 
 
-async def enter(door: Admission, *streams: HandStream) -> list[HandStream]:
-    """All at once. Those who were let in; the others were refused for the streams at once."""
-    answers = await asyncio.gather(*(door.enter(stream) for stream in streams), return_exceptions=True)
-    assert all(answer is None or isinstance(answer, TooManyStreams) for answer in answers), answers
-    return [stream for stream, answer in zip(streams, answers, strict=True) if answer is None]
-
-
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await look():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-async def lets_in(door: Admission, who: KeyGrant) -> bool:
-    """Whether there is a place, without keeping it."""
-    stream = HandStream(who)
-    try:
-        await door.enter(stream)
-    except LimitReached:
-        return False
-    door.leave(stream, opened=False)
-    await door._say_who_left()
-    return True
-
-
-async def open_now(door: Admission, who: KeyGrant) -> int:
-    account = Account("plan", who.tenant_id, who.tenant_id, UNLIMITED, "")
-    return int(await door.redis.zcard(door.keys.streams(account)))
-
-
-# ---- streams at once
-
-
-async def test_two_hundred_at_once_at_two_gateways_get_the_fifty_places_there_are(gateway: Open) -> None:
-    who, rival = grant(project=Limits(streams_at_once=50)), grant(project=Limits(streams_at_once=50))
-    one, two = await gateway(), await gateway()
-    crowd = [HandStream(who) for _ in range(200)]
-    strangers = [HandStream(rival) for _ in range(20)]
-    first, second, others = await asyncio.gather(
-        enter(one, *crowd[:100]), enter(two, *crowd[100:]), enter(two, *strangers)
-    )
-    assert len(first) + len(second) == 50
-    assert len(others) == 20
-    for door, inside in ((one, first), (two, second)):
-        for stream in inside:
-            door.leave(stream)
-    await until(lambda: _is(open_now(one, who), 0))
-    assert len(await enter(one, *(HandStream(who) for _ in range(200)))) == 50
-
-
-async def _is(number: Awaitable[int], wanted: int) -> bool:
-    return await number == wanted
-
-
-async def test_a_plan_counts_all_projects_of_its_tenant_together(gateway: Open) -> None:
-    door = await gateway()
-    first = grant(plan=Limits(streams_at_once=3), project=Limits(streams_at_once=2))
-    second = replace(first, project_id=uuid.uuid4())
-    assert len(await enter(door, *(HandStream(first) for _ in range(5)))) == 2
-    with pytest.raises(TooManyStreams, match="2, of this project"):
-        await door.enter(HandStream(first))
-    assert len(await enter(door, *(HandStream(second) for _ in range(5)))) == 1
-    with pytest.raises(TooManyStreams, match="3, of the plan 'Small', for all projects") as refused:
-        await door.enter(HandStream(second))
-    assert refused.value.status == 429
-    assert refused.value.retry_after_s
-
-
-async def test_asking_twice_for_one_stream_takes_one_place_and_leaving_twice_frees_one(gateway: Open) -> None:
-    door, who = await gateway(), grant(plan=Limits(streams_at_once=2, openings_a_minute=3))
-    stream, other = HandStream(who), HandStream(who)
-    await door.enter(stream)
-    await door.enter(stream)
-    await door.enter(other)
-    door.leave(stream)
-    door.leave(stream)
-    await until(lambda: _is(open_now(door, who), 1))
-    await door.enter(HandStream(who))
+# ---- leases
 
 
 async def test_the_places_of_a_gateway_that_is_gone_come_free_and_those_of_a_living_one_stay(
@@ -207,13 +69,8 @@ async def test_after_a_flush_the_open_streams_are_known_again(gateway: Open) -> 
     door, who = await gateway(renew_every_s=0.05), grant(plan=Limits(streams_at_once=2))
     await enter(door, HandStream(who), HandStream(who))
     await _forget(door)
-    await until(lambda: _is(open_now(door, who), 2))
+    await until(lambda: is_(open_now(door, who), 2))
     assert not await lets_in(door, who)
-
-
-async def _forget(door: Admission) -> None:
-    keys = [key async for key in door.redis.scan_iter(f"stenogate:limits:{{{door.keys.region}}}:*")]
-    await door.redis.delete(*keys)
 
 
 async def test_a_stream_that_no_worker_takes_gives_back_its_place_and_its_opening(gateway: Open) -> None:
@@ -222,7 +79,7 @@ async def test_a_stream_that_no_worker_takes_gives_back_its_place_and_its_openin
         stream = HandStream(who)
         await door.enter(stream)
         door.leave(stream, opened=False)
-        await until(lambda: _is(open_now(door, who), 0))
+        await until(lambda: is_(open_now(door, who), 0))
 
 
 async def test_a_client_that_hangs_up_while_it_is_let_in_holds_no_place(gateway: Open) -> None:
@@ -232,7 +89,7 @@ async def test_a_client_that_hangs_up_while_it_is_let_in_holds_no_place(gateway:
         await asyncio.sleep(0)
         task.cancel()
         assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
-    await until(lambda: _is(open_now(door, who), 0))
+    await until(lambda: is_(open_now(door, who), 0))
     assert len(await enter(door, *(HandStream(who) for _ in range(9)))) == 5
 
 
@@ -244,58 +101,9 @@ async def test_without_limits_a_stream_has_a_lease_all_the_same(gateway: Open) -
     assert not await lets_in(door, limited)
 
 
-# ---- rates
-
-
-async def test_new_streams_a_minute(gateway: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "OPENINGS_WINDOW_S", 1.5)
-    door, who = await gateway(), grant(plan=Limits(openings_a_minute=2), project=Limits(streams_at_once=3))
-    for _ in range(2):
-        stream = HandStream(who)
-        await door.enter(stream)
-        door.leave(stream)
-    for _ in range(5):  # being refused uses up nothing, so the wait does not grow
-        with pytest.raises(TooManyOpenings, match="2 new streams a minute, of the plan") as refused:
-            await door.enter(HandStream(who))
-        assert refused.value.retry_after_s in (1, 2)
-    assert await lets_in(door, replace(who, tenant_id=uuid.uuid4()))
-    await until(lambda: lets_in(door, who))
-
-
-async def test_who_is_refused_for_another_reason_has_used_up_no_opening(gateway: Open) -> None:
-    door = await gateway()
-    who = grant(plan=Limits(openings_a_minute=2), project=Limits(streams_at_once=1))
-    stream = HandStream(who)
-    await door.enter(stream)
-    for _ in range(5):
-        with pytest.raises(TooManyStreams):
-            await door.enter(HandStream(who))
-    door.leave(stream)
-    await until(lambda: _is(open_now(door, who), 0))
-    await door.enter(HandStream(who))
-
-
-async def test_requests_a_second(gateway: Open) -> None:
-    one, two = await gateway(), await gateway()
-    who = grant(plan=Limits(requests_a_second=7), project=Limits(requests_a_second=5))
-    rival = grant(plan=Limits(requests_a_second=7))
-    answers = await asyncio.gather(*(door.request(who) for door in (one, two) * 10), return_exceptions=True)
-    refused = [answer for answer in answers if answer is not None]
-    assert len(refused) == 15
-    assert all(isinstance(answer, TooManyRequests) for answer in refused)
-    assert "5 a second, of this project" in str(refused[0])
-    await one.request(rival)
-    await one.request(replace(who, project_id=uuid.uuid4()))
-    await one.request(grant())
-
-    async def again() -> bool:
-        try:
-            await one.request(who)
-        except TooManyRequests:
-            return False
-        return True
-
-    await until(again)
+async def _forget(door: Admission) -> None:
+    keys = [key async for key in door.redis.scan_iter(f"stenogate:limits:{{{door.keys.region}}}:*")]
+    await door.redis.delete(*keys)
 
 
 # ---- audio
@@ -448,58 +256,3 @@ async def test_who_leaves_while_redis_is_away_is_remembered_within_a_bound(
             await door.enter(HandStream(grant()))
     assert len(door._leaving) == 10
     await door.stop()
-
-
-# ---- anything, in any order
-
-STEPS = st.lists(
-    st.tuples(st.sampled_from(["enter", "leave", "unopened"]), st.integers(0, 2), st.integers(0, 9)),
-    max_size=40,
-)
-SOME = st.none() | st.integers(1, 4)
-
-
-@given(
-    steps=STEPS, plan=st.tuples(SOME, SOME), projects=st.lists(st.tuples(SOME, SOME), min_size=3, max_size=3)
-)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_in_any_order_there_are_as_many_inside_as_a_simple_count_says(
-    valkey_server: str, steps: Any, plan: Any, projects: Any
-) -> None:
-    door = Admission.at(valkey_server, f"test-{uuid.uuid4().hex[:8]}", Record())
-    tenant = uuid.uuid4()
-    grants = [
-        grant(Limits(plan[0], plan[1]), Limits(*of), tenant_id=tenant, project_id=uuid.uuid4())
-        for of in projects
-    ]
-    inside: list[tuple[int, HandStream]] = []
-    openings: list[int] = []
-    for what, project, number in steps:
-        if what == "enter":
-            mine = [one for one, _ in inside if one == project]
-            full = (
-                _full(projects[project][0], mine)
-                or _full(plan[0], inside)
-                or _full(projects[project][1], [one for one in openings if one == project])
-                or _full(plan[1], openings)
-            )
-            stream = HandStream(grants[project])
-            try:
-                await door.enter(stream)
-            except LimitReached:
-                assert full
-            else:
-                assert not full
-                inside.append((project, stream))
-                openings.append(project)
-        elif inside:
-            left, stream = inside.pop(number % len(inside))
-            door.leave(stream, opened=what == "leave")
-            await door._say_who_left()
-            if what == "unopened":
-                openings.remove(left)
-    await door.stop()
-
-
-def _full(limit: int | None, present: list[Any]) -> bool:
-    return limit is not None and len(present) >= limit

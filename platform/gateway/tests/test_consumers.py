@@ -80,7 +80,8 @@ class Socket:
         self.reads.set()
         self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.inbox.put_nowait({"type": "websocket.connect"})
-        scope = {"headers": [(b"authorization", b"Token " + SECRET.encode())], "query_string": b"encoding=linear16"}
+        headers = [(b"authorization", b"Token " + SECRET.encode())]
+        scope = {"headers": headers, "query_string": b"encoding=linear16"}
         self.task = asyncio.ensure_future(consumers.ListenConsumer()(scope, self.inbox.get, self._send))
 
     async def _send(self, message: dict[str, Any]) -> None:

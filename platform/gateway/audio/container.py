@@ -133,18 +133,20 @@ class _Pipe:
 
     def read(self, size: int) -> bytes:
         with self._changed:
-            while self._at >= len(self._data) and not (self._ended or self._closed or self._done):
+            while self._at >= len(self._data) and not (self._ended or self._closed or self.error):
                 self._data, self._at = b"", 0
                 self._hungry = True
                 self._changed.notify_all()
                 self._changed.wait()
-            if self._closed:
-                raise _Closed
+            # An end, and no exception: one that libav does not pass on is raised where it does not belong.
+            if self._closed or self.error is not None:
+                return b""
             data = self._data[self._at : self._at + size]
             self._at += len(data)
             self._unheard += len(data)
             if self._unheard > MAX_UNHEARD_BYTES:
-                raise BadAudio(f"{MAX_UNHEARD_BYTES} bytes came without any audio in them.")
+                self.error = BadAudio(f"{MAX_UNHEARD_BYTES} bytes came without any audio in them.")
+                return b""
             return data
 
     def give(self, samples: Samples, rate: int) -> None:
@@ -159,7 +161,7 @@ class _Pipe:
 
     def done(self, error: Exception | None) -> None:
         with self._changed:
-            self.error, self._done = error, True
+            self.error, self._done = None if self._closed else self.error or error, True
             self._data = b""
             self._changed.notify_all()
 

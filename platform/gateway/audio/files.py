@@ -5,6 +5,7 @@ Blocking, so meant for a thread: `async for pcm in in_thread(audio.pieces())`.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -96,10 +97,17 @@ def _opened(
 
 
 class _Source:
-    """What libav may do with the file; not its name."""
+    """What libav may do with the file; not its name, and without exceptions, which it may not pass on."""
 
     def __init__(self, file: BufferedReader) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL
 
 
 def _demuxer(file: BufferedReader, form: AudioFormat) -> str | None:

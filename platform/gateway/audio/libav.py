@@ -4,7 +4,8 @@ address, one thread, one stream."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn
+from io import BytesIO
+from typing import IO
 
 import av
 import numpy as np
@@ -56,8 +57,9 @@ def hint(demuxer: str, heard_ms: int) -> str:
     return f"It begins like {demuxer} and cannot be read as that."
 
 
-def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    raise BadAudio("It refers to another file.")
+def _refuse(url: str, flags: int, options: dict[str, str]) -> IO[bytes]:
+    """What another file that it refers to is: empty. (An exception might be raised in another's turn.)"""
+    return BytesIO()
 
 
 def first_audio(container: InputContainer) -> AudioStream:
@@ -74,7 +76,7 @@ def first_audio(container: InputContainer) -> AudioStream:
 def decode(container: InputContainer, stream: AudioStream) -> Iterator[tuple[Samples, int]]:
     """The samples and their rate, packet by packet."""
     bad = 0
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream):
         try:
             frames = packet.decode()
         except av.InvalidDataError:
@@ -86,6 +88,14 @@ def decode(container: InputContainer, stream: AudioStream) -> Iterator[tuple[Sam
             if isinstance(frame, AudioFrame) and frame.samples:
                 bad = 0
                 yield to_samples(frame), frame.sample_rate
+
+
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator[av.Packet[AudioStream]]:
+    try:
+        yield from container.demux(stream)
+    except IndexError:
+        # At the very end PyAV also looks for streams that have only appeared after it was opened.
+        return
 
 
 def to_samples(frame: AudioFrame) -> Samples:

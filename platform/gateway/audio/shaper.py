@@ -107,5 +107,7 @@ class Shaper:
 
 def from_unit(samples: NDArray[Any]) -> Samples:
     """Floats from -1 to 1, cleaned: one NaN or infinity would stay in a resampler for good."""
-    clean = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    return (np.clip(clean, -1.0, 1.0) * np.float32(FULL_SCALE)).astype(np.float32)
+    clean = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    samples = np.clip(clean, -1.0, 1.0).astype(np.float32)
+    samples *= np.float32(FULL_SCALE)
+    return samples

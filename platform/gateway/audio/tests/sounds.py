@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import pairwise
 
 import av
@@ -32,7 +33,8 @@ def encode(container: str, codec: str, rate: int, samples: Int16, **options: str
         stream.codec_context.open(strict=False)
         for frame in _frames(stream.codec_context, samples, rate, layout):
             out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+        # The last one carries FLAC's header again, which only a FLAC file has room for.
+        out.mux([packet for packet in stream.encode(None) if packet.size or container == "flac"])
     return file.getvalue()
 
 
@@ -48,7 +50,7 @@ def opus_packets(samples: Int16, rate: int = 48_000, **options: str) -> list[byt
 
 def _frames(context, samples: Int16, rate: int, layout: str) -> list[av.AudioFrame]:
     whole = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
-    whole.rate = rate
+    whole.rate, whole.pts, whole.time_base = rate, 0, Fraction(1, rate)
     resampler = av.AudioResampler(context.format, layout, rate, frame_size=context.frame_size or 0)
     return [*resampler.resample(whole), *resampler.resample(None)]
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.http import Http404, HttpRequest
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
+from ninja.parser import Parser
 
+from gateway.errors import BadBody
 from gateway.rest import grant, keys, models, openapi, projects, requests, usage
 from gateway.rest.refusals import refuse
+
+
+class ObjectParser(Parser):
+    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        """An object: ninja would take whatever else there is for one without fields."""
+        found = json.loads(request.body)
+        if not isinstance(found, dict):
+            raise BadBody("It is JSON, but not an object.")
+        return found
 
 
 class Api(NinjaAPI):
@@ -31,6 +43,7 @@ api = Api(
     version="1",
     description=openapi.DESCRIPTION,
     urls_namespace="rest",
+    parser=ObjectParser(),
     docs_url="/docs",
     openapi_url="/openapi.json",
 )

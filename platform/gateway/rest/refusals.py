@@ -79,7 +79,7 @@ def named_error(error: Exception) -> GatewayError:
     if isinstance(error, RequestDataTooBig):
         return BodyTooLarge()
     if isinstance(error, HttpError):  # ninja says so, and only of a body
-        return BadBody("It is not JSON.")
+        return error.__cause__ if isinstance(error.__cause__, BadBody) else BadBody("It is not JSON.")
     if isinstance(error, Http404):
         return NotFound()
     if isinstance(error, OperationalError | InterfaceError):

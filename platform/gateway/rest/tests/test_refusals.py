@@ -1,0 +1,107 @@
+"""Whatever goes wrong has a code of docs/errors.md, and the id of its request."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from gateway import errors_page
+from gateway.errors import BadParameter, GatewayError, Unavailable
+from gateway.rest.refusals import body, refuse
+from gateway.rest.tests.conftest import Answer, Asker, House
+from tenants import errors as tenants_errors
+
+CODES = {code for code, *_ in errors_page.rows()}
+KEYS = {"category", "message", "details", "request_id", "err_code", "err_msg"}
+
+
+def named(answer: Answer) -> tuple[int, str]:
+    assert set(answer.body) == KEYS
+    assert answer.code in CODES
+    assert answer.body["category"] == answer.code
+    assert answer.body["request_id"] == answer.headers["dg-request-id"] == answer.headers["x-request-id"]
+    return answer.status, answer.code
+
+
+def test_what_is_not_there_and_what_is_not_allowed_is_said(ask: Asker, acme: Any) -> None:
+    assert named(ask.get("/v1/nothing")) == (404, "not_found")
+    assert named(ask.get("/v1/projects/")) == (404, "not_found")
+    assert named(Asker(None).get("/v1/nothing")) == (404, "not_found")
+    wrong = ask("DELETE", "/v1/projects")
+    assert named(wrong) == (405, "method_not_allowed")
+    assert wrong.headers["Allow"] == "GET"
+    assert "GET" in wrong.body["details"]
+
+
+def test_a_bad_parameter_is_named_and_its_value_is_not_said(ask: Asker, acme: Any) -> None:
+    answer = ask.get(f"/v1/projects/{acme.project.id}/requests?limit=0&page=sk_secret&status=odd")
+    assert named(answer) == (400, "bad_parameter")
+    for name in ("limit", "page", "status"):
+        assert f"{name}: " in answer.body["details"]
+    assert "sk_secret" not in str(answer.body)
+
+
+def test_a_body_that_cannot_be_read_is_refused(ask: Asker) -> None:
+    deep, long_number = b"[" * 100_000, b'{"ttl_seconds": ' + b"9" * 5000 + b"}"
+    for sent in (b"{", b"\xff", deep, long_number, b"nonsense", b"7", b"[]", b"null", b"NaN"):
+        assert named(ask.post("/v1/auth/grant", sent)) == (400, "bad_body"), sent[:20]
+
+
+def test_a_body_too_large_is_refused(ask: Asker) -> None:
+    assert named(ask.post("/v1/auth/grant", b" " * 3_000_000)) == (413, "body_too_large")
+
+
+def test_a_host_that_is_not_ours_is_told_so(ask: Asker) -> None:
+    assert named(ask.get("/v1/projects", Host="evil.example")) == (400, "unknown_host")
+    assert named(ask.get("/v1/projects", Host="a b")) == (400, "unknown_host")
+
+
+def test_what_nobody_expected_is_logged_and_not_shown(
+    ask: Asker, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("of a secret")
+
+    monkeypatch.setattr("gateway.rest.models._known", broken)
+    with caplog.at_level(logging.ERROR):
+        answer = ask.get("/v1/models")
+    assert named(answer) == (500, "internal_error")
+    assert "secret" not in str(answer.body)
+    assert answer.body["request_id"] in caplog.text
+
+
+def test_answers_are_not_kept_by_anybody(ask: Asker) -> None:
+    assert ask.get("/v1/models").headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "code"),
+    [
+        (tenants_errors.ProjectArchived(), 409, "project_archived"),
+        (tenants_errors.ExpiryPast(), 400, "expiry_past"),
+        (tenants_errors.ScopeUnknown(), 400, "scope_unknown"),
+        (tenants_errors.RoleNotAllowed(), 403, "role_not_allowed"),
+        (tenants_errors.KeyRevoked(), 401, "key_revoked"),
+    ],
+)
+def test_what_tenants_refuse_keeps_its_code(cause: Exception, status: int, code: str) -> None:
+    answer = refuse(RequestFactory().get("/v1/x"), cause)
+    assert (answer.status_code, json.loads(answer.content)["err_code"]) == (status, code)
+    assert code in CODES
+
+
+def test_both_shapes_say_the_same() -> None:
+    said = body(BadParameter("limit: too much."), "id")
+    assert said["message"] == BadParameter().sentence
+    assert said["details"] == "limit: too much."
+    assert said["err_msg"] == f"{said['message']} {said['details']}"
+    assert body(GatewayError(), "id")["details"] == "The request cannot be served."
+
+
+def test_when_to_try_again_is_at_least_a_second() -> None:
+    answer = refuse(RequestFactory().get("/v1/x"), Unavailable(retry_after_s=0.1))
+    assert answer["Retry-After"] == "1"

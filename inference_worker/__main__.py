@@ -34,6 +34,7 @@ VARIABLES = [
     env.WORKER_HOST,
     env.WORKER_PORT,
     env.MAX_STREAMS,
+    env.RECORDED_SHARE,
     env.BATCH_WAIT_MS,
     env.DRAIN_SECONDS,
     env.SCRIPTED_FILE,
@@ -70,6 +71,7 @@ async def work(engine: Engine, wait: scheduler.Wait) -> int:
         telemetry,
         name=env.WORKER_NAME.read(),
         max_streams=env.MAX_STREAMS.read(),
+        recorded_share=env.RECORDED_SHARE.read(),
         wait=wait,
         changed=transport.beat_now,
     )
@@ -88,6 +90,7 @@ async def work(engine: Engine, wait: scheduler.Wait) -> int:
             languages=info.languages,
             capacity=worker.slots.size,
             active=worker.active,
+            recorded_room=worker.recorded_room,
             step_p95_ms=telemetry.recent_steps.p95_ms(),
             queue_p95_ms=telemetry.recent_queue.p95_ms(),
         )

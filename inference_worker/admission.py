@@ -8,16 +8,24 @@ from wire.messages import Open, WorkerState
 BUSY = {WorkerState.DRAINING: "draining", WorkerState.STOPPED: "draining"}
 
 
-def refusal(opening: Open, info: EngineInfo, state: WorkerState) -> str | None:
+def refusal(opening: Open, info: EngineInfo, state: WorkerState, recorded_room: int) -> str | None:
     """The code of the reason why not, or None. Whether a slot is free is the arena's to say."""
+    options = opening.options
     if state is not WorkerState.READY:
         return BUSY.get(state, "unhealthy")
-    if opening.options.model not in ("", "default", info.model):
+    if options.model not in ("", "default", info.model):
         return "unknown_model"
-    if opening.options.version not in ("", info.version):
+    if options.version not in ("", "latest", info.version):
         return "unknown_version"
     # "en-GB" is asked of an engine that knows "en".
-    language = opening.options.language.lower().partition("-")[0]
+    language = options.language.lower().partition("-")[0]
     if language and language not in info.languages:
         return "unknown_language"
+    if options.recorded and recorded_room <= 0:
+        return "no_capacity"
     return None
+
+
+def recorded_slots(slots: int, share: float) -> int:
+    """How many of the slots recorded audio may hold: one of few, so that a small worker takes it, too."""
+    return max(int(slots * share), 1 if share else 0)

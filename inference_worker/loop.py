@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from inference_worker import results, scheduler
-from inference_worker.admission import refusal
+from inference_worker.admission import recorded_slots, refusal
 from inference_worker.engine_thread import Closing, EngineThread, Opening, Outcome, Work, do
 from inference_worker.engines.base import Engine, Output, Row
 from inference_worker.places import place
@@ -64,6 +64,7 @@ class Worker:
         *,
         name: str = "worker",
         max_streams: int = 64,
+        recorded_share: float = 1.0,
         wait: scheduler.Wait = scheduler.DEFAULT_WAIT,
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -73,6 +74,7 @@ class Worker:
         self.engine, self.info, self.telemetry = engine, engine.info, telemetry
         self.name = name
         self.slots: SlotArena[Stream] = SlotArena(min(max_streams, engine.info.max_streams))
+        self._recorded_slots = recorded_slots(self.slots.size, recorded_share)
         self.limit = scheduler.BatchLimit(engine.info.max_batch)
         self._send, self._wait, self._changed, self._clock = send, wait, changed, clock
         self._hangs_after_s = hangs_after_s
@@ -103,6 +105,12 @@ class Worker:
     @property
     def active(self) -> int:
         return self.slots.active
+
+    @property
+    def recorded_room(self) -> int:
+        """Slots that recorded audio may still take. The others are kept for whoever speaks now."""
+        recorded = sum(not stream.live for stream in self._streams.values())
+        return min(self._recorded_slots - recorded, self.slots.size - self.active)
 
     # ---- receive
 
@@ -137,7 +145,7 @@ class Worker:
             return
         if older is not None:
             self._leave(older, "replaced")
-        code = refusal(opening, self.info, self.state)
+        code = refusal(opening, self.info, self.state, self.recorded_room)
         stream = Stream(
             id=opening.stream,
             epoch=opening.epoch,
@@ -222,7 +230,9 @@ class Worker:
             await self._probe()
             return
         # Idle until now, so the first chunk waits a little for company, unless everybody is there already.
-        if len(self._ready) < min(self.active, self.limit.size):
+        # Recorded audio alone does not wait: a file would wait once a chunk.
+        recorded = bool(self._ready) and not any(stream.live for stream in self._ready.values())
+        if not recorded and len(self._ready) < min(self.active, self.limit.size):
             await asyncio.sleep(self._wait.seconds(self.active))
 
     def _next_batch(self) -> Batch:
@@ -235,7 +245,7 @@ class Worker:
         for stream in scheduler.pick(candidates, now, self.limit.size):
             since = stream.since(chunk)
             self.telemetry.queued(now - since)
-            batch.rows.append(stream.take(chunk))
+            batch.rows.append(stream.take(chunk, 1 if stream.live else self.info.bulk_chunks))
             batch.riders.append((stream, since))
             self._look_at(stream)
         return batch

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 RECORDED_PATIENCE_S = 2.0
+# Rows of recorded audio are long; more of them in a step would hold up the live ones beside them.
+RECORDED_ROWS = 4
 RECOVER_AFTER_STEPS = 50
 
 Key = TypeVar("Key")
@@ -27,9 +29,14 @@ def pick(candidates: Sequence[Candidate[Key]], now: float, room: int) -> list[Ke
 
     All chunks are equally long, so the oldest deadline belongs to the oldest `since`. A tenant's second
     stream rides only after every tenant's first, so a tenant with a thousand streams delays itself. Recorded
-    audio that has waited for RECORDED_PATIENCE_S counts as live, so it is slowed and never starved.
+    audio that has waited for RECORDED_PATIENCE_S counts as live, so it is slowed and never starved; at most
+    RECORDED_ROWS of it ride in a step.
     """
     in_order = sorted(candidates, key=lambda candidate: candidate.since)
+    recorded = [candidate for candidate in in_order if not candidate.live]
+    if len(recorded) > RECORDED_ROWS:
+        left_out = {id(candidate) for candidate in recorded[RECORDED_ROWS:]}
+        in_order = [candidate for candidate in in_order if id(candidate) not in left_out]
     if len(in_order) <= room:
         return [candidate.key for candidate in in_order]
     turns: dict[tuple[bool, str], int] = {}

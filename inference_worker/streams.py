@@ -106,8 +106,12 @@ class Stream:
                 return arrived
         return 0.0
 
-    def take(self, chunk: int) -> Row:
-        end = min(self.taken + chunk, self.received)
+    def take(self, chunk: int, chunks: int = 1) -> Row:
+        """The row that is ready; of up to so many chunks where more of them wait."""
+        size = self.received - self.taken
+        if not self._ended and not self._flushes:
+            size = size // chunk * chunk
+        end = self.taken + min(size, chunks * chunk)
         if self._flushes:
             end = min(end, self._flushes[0][0])
         while self._flushes and self._flushes[0][0] == end:

@@ -44,11 +44,13 @@ class EngineInfo:
     chunk_samples: int  # what `step` takes of a stream at a time
     max_streams: int
     max_batch: int
+    bulk_chunks: int = 1  # so many of recorded audio may come in one row
 
 
 @dataclass(frozen=True)
 class Row:
-    """One stream's share of a step. Shorter than a chunk only with `flush` or `last`; may then be empty."""
+    """One stream's share of a step: a chunk, or up to `bulk_chunks` of recorded audio. Whole chunks, but with
+    `flush` or `last`; may then be empty."""
 
     slot: int
     samples: Samples

@@ -4,6 +4,7 @@ A step listens to every row and never waits for a decoder: utterances are decode
 is ready goes out with the next step. Finals come first, the oldest deadline first; then utterances whose
 speaker has paused, so that the final is there when the pause is long enough; then partials, the oldest
 first, in what threads and computing time are left. So under load partials thin out before finals are late.
+Recorded audio gets what is left of the threads then, and all of them where nobody is live.
 What is finally said depends on the stream's own audio alone, never on load or on other streams.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -31,6 +33,9 @@ CHUNK_SAMPLES = 3 * WINDOW  # 96 ms
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE
 PATIENCE_S = 0.01  # a step that has nothing to hear waits this long for a decoder
 PARTIAL_SHARE = 0.5  # of each core
+BULK_CHUNKS = 10
+# A piece of recorded audio that has waited this long takes its turn among the live finals, one at a time.
+RECORDED_PATIENCE_S = 5.0
 
 log = structlog.get_logger("worker.moonshine")
 
@@ -54,6 +59,7 @@ class MoonshineEngine:
             chunk_samples=CHUNK_SAMPLES,
             max_streams=max_streams,
             max_batch=max_streams,
+            bulk_chunks=BULK_CHUNKS,
         )
         self._model = model or MoonshineModel()
         self._detector = SpeechDetector(max_streams)
@@ -61,15 +67,16 @@ class MoonshineEngine:
         self._parallel, self._clock = parallel, clock
         self._listeners: dict[int, Listener] = {}
         # Finals that wait for a thread, as a heap: a stream that is sent faster than speech has its deadlines
-        # in the future, so its pieces do not delay live ones.
+        # in the future, so its pieces do not delay others.
         self._due: list[tuple[float, int, Job]] = []
+        self._recorded: deque[tuple[float, Job]] = deque()  # with when their patience ends
         self._count = itertools.count()
         self._running: dict[Future[None], Job] = {}
         self._credit = Credit(PARTIAL_SHARE * parallel, clock())
 
     @property
     def backlog(self) -> bool:
-        return bool(self._running or self._due)
+        return bool(self._running or self._due or self._recorded)
 
     def warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.01, 4 * SAMPLE_RATE).astype(np.float32)
@@ -83,10 +90,12 @@ class MoonshineEngine:
         if listener := self._listeners.pop(slot, None):
             self._due = [entry for entry in self._due if entry[2].listener is not listener]
             heapq.heapify(self._due)
+            self._recorded = deque(entry for entry in self._recorded if entry[1].listener is not listener)
 
     def shut_down(self) -> None:
         self._listeners.clear()
         self._due.clear()
+        self._recorded.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def step(self, rows: Sequence[Row]) -> StepResult:
@@ -120,38 +129,80 @@ class MoonshineEngine:
 
     def _queue(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            heapq.heappush(self._due, (job.deadline, next(self._count), job))
+            if job.listener.options.recorded:
+                self._recorded.append((self._clock() + RECORDED_PATIENCE_S, job))
+            else:
+                heapq.heappush(self._due, (job.deadline, next(self._count), job))
 
     # ---- decoding
 
     def _start(self) -> None:
-        waiting = []
-        while self._due and len(self._running) < self._parallel:
-            entry = heapq.heappop(self._due)
-            if entry[2].may_begin:
-                self._submit(entry[2])
-            else:
-                waiting.append(entry)
-        for entry in waiting:
-            heapq.heappush(self._due, entry)
-        if len(self._running) < self._parallel and self._credit.left:
-            for job in self._early_jobs(self._parallel - len(self._running)):
+        while self._free and (job := self._next_final()):
+            self._submit(job)
+        if self._free and self._credit.left:
+            for job in self._settling():
                 self._submit(job)
+        # What follows can wait: while anybody is live, it leaves a thread for the next final.
+        if self._credit.left:
+            for job in self._glances(self._room_beside_live()):
+                self._submit(job)
+        while self._room_beside_live() and (job := self._next_recorded()):
+            self._submit(job)
+
+    @property
+    def _free(self) -> int:
+        return self._parallel - len(self._running)
 
     def _submit(self, job: Job) -> None:
         self._running[self._pool.submit(self._hear, job)] = job
 
-    def _early_jobs(self, room: int) -> Iterator[Job]:
-        """Utterances whose speaker has paused, then partials; these leave a thread for the next final."""
-        live = [listener for listener in self._listeners.values() if not listener.options.recorded]
-        for listener in live:
-            if room and (job := listener.settle()):
-                room -= 1
+    def _next_final(self) -> Job | None:
+        """The live one with the first deadline, unless recorded audio's patience has ended before that."""
+        job = None
+        waiting = []
+        while self._due and job is None:
+            entry = heapq.heappop(self._due)
+            if entry[2].may_begin:
+                job = entry[2]
+            else:
+                waiting.append(entry)
+        for entry in waiting:
+            heapq.heappush(self._due, entry)
+        patience_ends = self._recorded[0][0] if self._recorded else self._clock()
+        overdue = patience_ends < (job.deadline if job else self._clock())
+        if overdue and not self._recorded_running and (recorded := self._next_recorded()):
+            if job is not None:
+                heapq.heappush(self._due, (job.deadline, next(self._count), job))
+            return recorded
+        return job
+
+    def _next_recorded(self) -> Job | None:
+        for entry in self._recorded:
+            if entry[1].may_begin:
+                self._recorded.remove(entry)
+                return entry[1]
+        return None
+
+    @property
+    def _recorded_running(self) -> int:
+        return sum(job.listener.options.recorded for job in self._running.values())
+
+    def _room_beside_live(self) -> int:
+        if all(listener.options.recorded for listener in self._listeners.values()):
+            return self._free
+        beside = self._recorded_running + sum(job.kind is Kind.PARTIAL for job in self._running.values())
+        return min(self._free, max(1, self._parallel - 1) - beside)
+
+    def _settling(self) -> Iterator[Job]:
+        """Utterances whose speaker has paused."""
+        for listener in self._listeners.values():
+            if not self._free:
+                return
+            if not listener.options.recorded and (job := listener.settle()):
                 yield job
-        if self._parallel > 1:
-            room = min(room, self._parallel - 1 - sum(j.kind is Kind.PARTIAL for j in self._running.values()))
-        now = self._clock()
-        speaking = self._speaking()
+
+    def _glances(self, room: int) -> Iterator[Job]:
+        now, speaking = self._clock(), self._speaking()
         for listener in sorted(speaking, key=lambda listener: listener.glanced_at):
             if room > 0 and listener.rested(now, len(speaking)) and (job := listener.glance(now)):
                 room -= 1
@@ -185,7 +236,8 @@ class MoonshineEngine:
         failed = {}
         for future in wait(self._running, patience_s, FIRST_COMPLETED).done:
             job = self._running.pop(future)
-            self._credit.spend(job.seconds)
+            if not job.listener.options.recorded:
+                self._credit.spend(job.seconds)
             job.let_go()
             listener = self._listeners.get(job.listener.slot)
             if listener is not job.listener:

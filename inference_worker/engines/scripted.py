@@ -111,6 +111,7 @@ class ScriptedEngine:
             chunk_samples=CHUNK_SAMPLES,
             max_streams=max_streams,
             max_batch=max_batch,
+            bulk_chunks=8,
         )
         self.trouble = trouble or Trouble()
         self.steps = 0

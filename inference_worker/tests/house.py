@@ -30,6 +30,7 @@ from wire.messages import (
 
 Message = TypeVar("Message", bound=ToGateway)
 DEADLINE_S = 10.0
+NO_WAIT = Wait(0, 0, 0)
 
 
 @dataclass
@@ -74,7 +75,12 @@ class House:
 
 @asynccontextmanager
 async def house(
-    engine: Engine | None = None, *, max_streams: int = 64, hangs_after_s: float = 10.0
+    engine: Engine | None = None,
+    *,
+    max_streams: int = 64,
+    recorded_share: float = 1.0,
+    wait: Wait = NO_WAIT,
+    hangs_after_s: float = 10.0,
 ) -> AsyncIterator[House]:
     """A worker that is ready, and is stopped afterwards."""
     telemetry = Telemetry()
@@ -84,7 +90,8 @@ async def house(
         lambda gateway, items: inside[0].take(gateway, items),
         telemetry,
         max_streams=max_streams,
-        wait=Wait(0, 0, 0),
+        recorded_share=recorded_share,
+        wait=wait,
         hangs_after_s=hangs_after_s,
     )
     inside.append(House(worker, telemetry))

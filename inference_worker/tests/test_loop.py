@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, Trouble, spoken
+from inference_worker.scheduler import Wait
 from inference_worker.tests.house import end, house, opening, silence
 from wire.messages import (
     SAMPLE_RATE,
@@ -86,6 +87,35 @@ async def test_a_full_worker_refuses_and_takes_the_next_once_one_has_left() -> N
         assert isinstance(await h.over("c"), Ended)
         assert not h.heard(Ended, "a")
         assert not h.heard(Failed, "a")
+
+
+async def test_recorded_audio_leaves_slots_to_the_live() -> None:
+    async with house(max_streams=4, recorded_share=0.5) as h:
+        h.say(*(opening(f"file-{number}", recorded=True) for number in range(3)))
+        assert await h.over("file-2") == Refused(stream="file-2", epoch=1, code="no_capacity")
+        assert h.worker.recorded_room == 0
+        h.say(opening("call-0"), opening("call-1"), Abort(stream="file-0", epoch=1))
+        assert h.worker.recorded_room == 1
+        h.say(opening("file-3", recorded=True))
+        await h.until(lambda: h.heard(Opened, "file-3"))
+        assert not h.heard(Refused, "call-1")
+
+
+async def test_recorded_audio_never_waits_for_company() -> None:
+    """A file waits once for each of its chunks otherwise, beside streams that are silent."""
+    async with house(wait=Wait(30, 30, 30)) as h:
+        h.say(opening("call"), opening(recorded=True), *silence(6.05), end())
+        assert isinstance(await h.over(), Ended)
+        assert h.text() == SAID
+
+
+async def test_recorded_audio_goes_in_longer_rows_and_is_heard_the_same() -> None:
+    engine = ScriptedEngine()
+    async with house(engine) as h:
+        h.say(opening(recorded=True), *silence(6.05), end())
+        assert await h.over() == Ended(stream="s", epoch=1, processed=int(6.05 * SAMPLE_RATE))
+        assert h.text() == SAID
+        assert engine.steps < 6.05 * SAMPLE_RATE / engine.info.chunk_samples / 4
 
 
 async def test_a_gap_fails_the_stream_by_name_and_no_other() -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from inference_worker.scheduler import (
     RECORDED_PATIENCE_S,
+    RECORDED_ROWS,
     RECOVER_AFTER_STEPS,
     BatchLimit,
     Candidate,
@@ -41,6 +42,12 @@ def test_live_rides_before_recorded_until_that_has_waited_long() -> None:
     assert pick(streams, RECORDED_PATIENCE_S, 1) == ["file"]
 
 
+def test_few_rows_of_recorded_audio_ride_at_once_the_oldest_first() -> None:
+    files = [recorded(f"file-{number}", "acme", number / 10) for number in range(10)]
+    picked = pick([*reversed(files), live("call", "rival", 5.0)], 5.0, 64)
+    assert picked == [*(f"file-{number}" for number in range(RECORDED_ROWS)), "call"]
+
+
 CANDIDATES = st.lists(
     st.builds(Candidate, st.uuids(), st.sampled_from("abcd"), st.booleans(), st.floats(0, 10)),
     max_size=40,
@@ -51,7 +58,9 @@ CANDIDATES = st.lists(
 @given(CANDIDATES, st.integers(1, 50))
 def test_room_is_used_and_nobody_rides_twice(candidates: list[Candidate[object]], room: int) -> None:
     picked = pick(candidates, 10.0, room)
-    assert len(picked) == len(set(picked)) == min(room, len(candidates))
+    live = sum(candidate.live for candidate in candidates)
+    riders = live + min(RECORDED_ROWS, len(candidates) - live)
+    assert len(picked) == len(set(picked)) == min(room, riders)
 
 
 @given(CANDIDATES, st.integers(1, 50))

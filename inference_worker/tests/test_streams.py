@@ -23,11 +23,11 @@ def pcm(samples: int, value: int = 0) -> bytes:
     return np.full(samples, value, "<i2").tobytes()
 
 
-def rows(stream: Stream) -> list[Row]:
+def rows(stream: Stream, chunks: int = 1) -> list[Row]:
     """All rows that are ready, each flush answered at once."""
     taken = []
     while stream.ready(CHUNK):
-        taken.append(stream.take(CHUNK))
+        taken.append(stream.take(CHUNK, chunks))
         stream.tokens = ()
     return taken
 
@@ -62,6 +62,23 @@ def test_since_is_the_arrival_of_the_chunk_s_last_sample() -> None:
     assert waits == [1.0, 2.0, 2.0]
     stream.flush(1, 7.0)
     assert stream.since(CHUNK) == 7.0
+
+
+def test_a_row_may_hold_several_chunks_but_whole_ones() -> None:
+    stream = make()
+    stream.audio(0, pcm(350), 0.0)
+    assert len(stream.take(CHUNK, 2).samples) == 200
+    assert len(stream.take(CHUNK, 2).samples) == 100
+    assert not stream.ready(CHUNK)
+    stream.audio(350, pcm(300), 0.0)
+    stream.flush(7, 0.0)
+    stream.audio(650, pcm(30), 0.0)
+    stream.end(0.0)
+    row = stream.take(CHUNK, 10)
+    assert (len(row.samples), row.flush, row.last) == (350, True, False)
+    stream.tokens = ()
+    row = stream.take(CHUNK, 10)
+    assert (len(row.samples), row.last) == (30, True)
 
 
 def test_a_flush_takes_what_is_there_and_holds_the_stream_until_answered() -> None:
@@ -137,8 +154,11 @@ def test_flushes_are_bounded() -> None:
 @given(
     st.lists(st.one_of(st.integers(0, 350), st.just("flush")), max_size=30),
     st.integers(0, 10_000),
+    st.integers(1, 4),
 )
-def test_every_sample_and_flush_comes_out_once_and_in_order(parts: list[int | str], start: int) -> None:
+def test_every_sample_and_flush_comes_out_once_and_in_order(
+    parts: list[int | str], start: int, chunks: int
+) -> None:
     stream = make(start)
     sent: list[int] = []
     marks: list[int] = []
@@ -151,10 +171,11 @@ def test_every_sample_and_flush_comes_out_once_and_in_order(parts: list[int | st
             stream.audio(start + len(sent), np.array(values, "<i2").tobytes(), float(number))
             sent += values
     stream.end(99.0)
-    taken = rows(stream)
+    taken = rows(stream, chunks)
     samples = np.concatenate([row.samples for row in taken])
     assert np.round(samples * 32768).astype(int).tolist() == sent
-    assert all(len(row.samples) <= CHUNK for row in taken)
+    assert all(len(row.samples) <= chunks * CHUNK for row in taken)
+    assert all(len(row.samples) % CHUNK == 0 for row in taken if not row.flush and not row.last)
     assert [row.last for row in taken] == [False] * (len(taken) - 1) + [True]
     ends = np.cumsum([len(row.samples) for row in taken])
     assert sorted(set(marks)) == sorted({int(end) for end, row in zip(ends, taken, strict=True) if row.flush})

@@ -256,6 +256,13 @@ MAX_STREAMS = Variable(
     "Streams a worker holds at most; the engine may hold fewer.",
     "64",
 )
+RECORDED_SHARE = Variable(
+    "RECORDED_SHARE",
+    number(0, 1),
+    "0.25",
+    "The part of a worker's slots that recorded audio may hold; the others are for live streams alone.",
+    "0.5",
+)
 BATCH_WAIT_MS = Variable(
     "BATCH_WAIT_MS",
     three_numbers(0, 1000),

@@ -22,6 +22,11 @@ class Known:
     def room(self) -> int:
         return self.heartbeat.capacity - self.heartbeat.active - self.reserved
 
+    def takes(self, options: StreamOptions) -> bool:
+        recorded = self.heartbeat.recorded_room
+        scarce = options.recorded and recorded is not None and recorded - self.reserved <= 0
+        return self.room > 0 and not scarce and serves(self.heartbeat, options)
+
     @property
     def load(self) -> float:
         return 1 - self.room / max(1, self.heartbeat.capacity)
@@ -68,10 +73,7 @@ class Pool:
         return [
             known
             for address, known in self._known.items()
-            if address not in without
-            and known.heartbeat.state is WorkerState.READY
-            and known.room > 0
-            and serves(known.heartbeat, options)
+            if address not in without and known.heartbeat.state is WorkerState.READY and known.takes(options)
         ]
 
     def ready(self) -> list[Heartbeat]:

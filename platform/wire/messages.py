@@ -198,5 +198,6 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     languages: tuple[str, ...]
     capacity: int
     active: int
+    recorded_room: int | None = None  # for streams of recorded audio; None: no less than for any
     step_p95_ms: float = 0.0
     queue_p95_ms: float = 0.0

@@ -131,6 +131,16 @@ def test_without_interim_results_there_are_finals_alone_and_the_same(engine: Eng
     assert said(without) == said(with_)
 
 
+def test_recorded_audio_in_long_rows_is_heard_like_any_other(engine: Engine) -> None:
+    size = engine.info.chunk_samples
+    expected = listen(engine, speech())
+    engine.open(0, StreamOptions(recorded=True), 0)
+    assert engine.info.bulk_chunks > 1
+    heard = run(engine, chunks(0, speech(), engine.info.bulk_chunks * size))
+    assert [final.words for final in heard.finals] == [final.words for final in expected.finals]
+    assert heard.outputs[-1].processed == len(speech())
+
+
 def test_a_flush_is_answered_once_with_its_finals_before_it(engine: Engine) -> None:
     size = engine.info.chunk_samples
     rows = [row for row in chunks(0, speech(), size) if not row.last]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from inference_worker.engines.base import Row, Samples
 from inference_worker.engines.listener import CONTEXT
-from inference_worker.engines.moonshine import CHUNK_SAMPLES, MoonshineEngine
+from inference_worker.engines.moonshine import CHUNK_SAMPLES, RECORDED_PATIENCE_S, MoonshineEngine
 from inference_worker.engines.tests.driving import Heard, chunks, listen, run, settle, step
 from inference_worker.engines.tests.speech import Watched, model, paced, two_cities
 from tests import recordings
@@ -149,6 +150,96 @@ def test_audio_sent_faster_than_speech_does_not_delay_live_streams() -> None:
     # The decoder was busy with the file's first utterance; then it is the live stream's turn.
     firsts = [kind for kind, before in zip(order, [None, *order], strict=False) if kind != before]
     assert firsts == ["file", "live", "file"]
+    engine.shut_down()
+
+
+class Gated(Watched):
+    """Notes of whom it hears something, by how loud they are, when the gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__(self.note)
+        self.gate, self.begun, self.order = threading.Event(), 0, list[str]()
+
+    def note(self, samples: Samples) -> None:
+        self.begun += 1
+        self.order.append("live" if np.abs(samples).max() > 0.2 else "file")
+        self.gate.wait(20)
+
+    def until_begun(self, count: int) -> None:
+        for _ in range(1000):
+            if self.begun >= count:
+                return
+            time.sleep(0.01)
+        raise AssertionError(self.begun)
+
+
+def feed(engine: MoonshineEngine, slot: int, audio: Samples) -> None:
+    for row in chunks(slot, audio, CHUNK_SAMPLES):
+        engine.step([row])
+
+
+def test_recorded_audio_that_was_opened_long_ago_does_not_overtake_live_finals() -> None:
+    clock, model = [0.0], Gated()
+    engine = MoonshineEngine(2, parallel=1, model=model, clock=lambda: clock[0])  # type: ignore[arg-type]
+    file, live = two_cities(), recordings.samples("beckett.wav")[: 3 * SAMPLE_RATE]
+    engine.open(0, StreamOptions(recorded=True), 0)
+    clock[0] = 1000.0
+    feed(engine, 0, file / 2)
+    model.until_begun(1)
+    engine.open(1, StreamOptions(), 0)
+    feed(engine, 1, live)
+    model.gate.set()
+    settle(engine, {})
+    firsts = [kind for kind, before in zip(model.order, [None, *model.order], strict=False) if kind != before]
+    assert firsts == ["file", "live", "file"]
+    engine.shut_down()
+
+
+def test_recorded_audio_has_all_threads_when_nobody_is_live_and_else_leaves_one() -> None:
+    for live, threads in ((False, 3), (True, 2)):
+        model = Gated()
+        engine = MoonshineEngine(4, parallel=3, model=model, clock=lambda: 0.0)  # type: ignore[arg-type]
+        if live:
+            engine.open(3, StreamOptions(), 0)
+        for slot in range(3):
+            engine.open(slot, StreamOptions(recorded=True), 0)
+            feed(engine, slot, two_cities()[: 4 * SAMPLE_RATE])
+        model.until_begun(threads)
+        assert len(engine._running) == threads
+        model.gate.set()
+        settle(engine, {})
+        engine.shut_down()
+
+
+def test_recorded_audio_takes_its_turn_once_its_patience_has_ended() -> None:
+    """Live streams that are more than the engine can do hold it up, but not for ever."""
+    clock, model = [100.0], Gated()
+    engine = MoonshineEngine(4, parallel=1, model=model, clock=lambda: clock[0])  # type: ignore[arg-type]
+    live = recordings.samples("beckett.wav")
+    engine.open(0, StreamOptions(), 0)
+    feed(engine, 0, live)
+    model.until_begun(1)
+    engine.open(1, StreamOptions(recorded=True), 0)
+    feed(engine, 1, two_cities()[: 4 * SAMPLE_RATE] / 2)
+    clock[0] += RECORDED_PATIENCE_S + 1
+    engine.open(2, StreamOptions(), 0)
+    feed(engine, 2, live)
+    model.gate.set()
+    settle(engine, {})
+    assert "live" in model.order[: model.order.index("file")]
+    assert "live" in model.order[model.order.index("file") :]
+    engine.shut_down()
+
+
+def test_recorded_audio_costs_live_streams_no_partials() -> None:
+    clock = [0.0]
+    engine = MoonshineEngine(2, model=model(), clock=lambda: clock[0])
+    engine.open(0, StreamOptions(recorded=True), 0)
+    feed(engine, 0, two_cities()[: 20 * SAMPLE_RATE])
+    settle(engine, {})
+    clock[0] += 1
+    engine.step([])
+    assert engine._credit.left
     engine.shut_down()
 
 

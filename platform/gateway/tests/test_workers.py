@@ -13,6 +13,7 @@ def heartbeat(
     name: str,
     *,
     active: int = 0,
+    recorded_room: int | None = None,
     capacity: int = 10,
     state: WorkerState = WorkerState.READY,
     language: str = "en",
@@ -27,6 +28,7 @@ def heartbeat(
         languages=(language,),
         capacity=capacity,
         active=active,
+        recorded_room=recorded_room,
     )
 
 
@@ -50,6 +52,20 @@ def test_only_ready_workers_with_room_that_speak_the_language_are_chosen() -> No
         heartbeat("good"),
     )
     assert {p.choose(EN).worker for _ in range(10)} == {"good"}  # type: ignore[union-attr]
+
+
+def test_recorded_audio_goes_where_room_is_left_for_it() -> None:
+    file = StreamOptions(language="en", recorded=True)
+    p = pool(
+        heartbeat("a", recorded_room=0), heartbeat("b", active=9, recorded_room=1), heartbeat("c", active=10)
+    )
+    chosen = p.choose(file)
+    assert chosen is not None
+    assert chosen.worker == "b"
+    assert p.choose(file) is None  # until the next heartbeat
+    live = p.choose(EN)
+    assert live is not None
+    assert live.worker == "a"
 
 
 def test_reservations_count_until_the_next_heartbeat_so_two_streams_do_not_share_the_last_slot() -> None:

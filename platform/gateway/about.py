@@ -15,7 +15,6 @@ class About:
     arch: str
     created: str
     channels: int = 1
-    punctuate: bool = True
     tags: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
     expires_at: int = 0  # when the stream has been open for as long as it may: seconds since 1970

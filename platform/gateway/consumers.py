@@ -238,7 +238,8 @@ class ListenConsumer(StreamConsumer):
     path = "/v1/listen"
 
     def understand(self, scope: Mapping[str, Any]) -> tuple[ListenParameters, Dialect]:
-        return parameters.parse(scope["query_string"]), Deepgram()
+        wanted = parameters.parse(scope["query_string"])
+        return wanted, Deepgram(wanted)
 
 
 def client_address(scope: Mapping[str, Any], *, trusted_proxy: bool) -> str:

@@ -316,7 +316,25 @@ class BadMessage(StreamError):
     code = "bad_message"
     status = 400
     close_code = 1008
-    event_id: str | None = None  # what the client calls its message, in a dialect in which messages have names
+    # What the client calls its message, in a dialect in which messages have names.
+    event_id: str | None = None
+
+
+class FeatureNotConfigurable(StreamError):
+    """Configure has a feature that cannot be changed in an open stream. Nothing was changed."""
+
+    # Never the end of a stream; the code is in the answer, in the manner of Deepgram's own.
+    code = "CONFIGURE_FEATURE_NOT_SUPPORTED"
+    status = 400
+    close_code = 1008
+
+
+class TooManyKeyterms(StreamError):
+    """Configure has too many keyterms, or too long ones. Nothing was changed."""
+
+    code = "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"
+    status = 400
+    close_code = 1008
 
 
 class BadAudio(StreamError):

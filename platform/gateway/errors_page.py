@@ -11,10 +11,10 @@ from tenants.errors import AccessError
 
 HEADING = """# Errors
 
-A handshake or a request is refused with an HTTP status and a JSON body: `err_code`, `err_msg` and `request_id`,
-as Deepgram's older answers have them, and for requests `category`, `message` and `details`, as its newer ones
-have. A stream that is already open gets a message of type `Error` with the same code, and is closed with the
-close code and the error code as its reason. Codes do not change; sentences may.
+A handshake or a request is refused with an HTTP status and a JSON body: `err_code`, `err_msg` and
+`request_id`, as Deepgram's older answers have them, and for requests `category`, `message` and `details`, as
+its newer ones have. A stream that is already open gets a message of type `Error` with the same code, and is
+closed with the close code and the error code as its reason. Codes do not change; sentences may.
 
 Written by `make docs` from `gateway/errors.py` and `tenants/errors.py`.
 

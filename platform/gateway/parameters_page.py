@@ -6,10 +6,10 @@ from gateway.described import DESCRIBED
 
 HEADING = """# Parameters
 
-The query string of `/v1/listen`, for live streams and for recorded audio. Unknown parameters are accepted and
-ignored, so that clients made for other services keep working. A bad value is refused with `bad_parameter`, which
-names the parameter, the value and what is allowed. Booleans may be written in any case. A parameter that is given
-twice counts as it was given last, unless it may be repeated.
+The query string of `/v1/listen`, for live streams and for recorded audio. Unknown parameters are accepted
+and ignored, so that clients made for other services keep working. A bad value is refused with
+`bad_parameter`, which names the parameter, the value and what is allowed. Booleans may be written in any
+case. A parameter that is given twice counts as it was given last, unless it may be repeated.
 
 Written by `make docs` from `gateway/described.py`; a test opens a stream with every example.
 

@@ -98,6 +98,12 @@ class Session:
     def max_s(self) -> float:
         return self._limits.max_s
 
+    def change_features(self, features: Features) -> None:
+        """From here on. A pause that has begun counts as it is wanted now."""
+        self.features = features
+        for watch in self._pauses:
+            watch.pause_ms = features.utterance_end_ms or 0
+
     def restart_clock(self, now: float) -> None:
         """The client could not speak before it was let in."""
         self._opened_at = self._heard_at = now

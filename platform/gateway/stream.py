@@ -143,12 +143,13 @@ class Stream:
         stream anew. Raises `BadParameter`, and goes on as before, when nobody serves what is asked for.
         """
         before, self.parameters = self.parameters, parameters
+        self.session.change_features(parameters.features)
         if parameters.format != before.format:
             await self._decode(self._audio.finish(), quick=False)
             self._earlier_ms += self._audio.input_ms
             self._audio.close()
             self._audio = decoder(parameters.format)
-        if parameters.options() == before.options() or not await self._finish_what_was_said():
+        if _served(parameters, before) or not await self._finish_what_was_said():
             return
         try:
             await self._move(parameters)
@@ -336,3 +337,10 @@ class Stream:
             reason,
             self.session.billed_ms,
         )
+
+
+def _served(wanted: ListenParameters, before: ListenParameters) -> bool:
+    """Whether the worker does it already. Partials that nobody wants any more are just not said."""
+    if before.interim_results and not wanted.interim_results:
+        before = replace(before, interim_results=False)
+    return wanted.options() == before.options()

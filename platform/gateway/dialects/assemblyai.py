@@ -17,7 +17,6 @@ import msgspec
 from gateway.about import About
 from gateway.dialects.assemblyai_settings import Settings, updated
 from gateway.dialects.base import Change, Heard
-from gateway.dialects.deepgram import bare_word
 from gateway.dialects.sentences import sentence
 from gateway.errors import (
     AccessRefused,
@@ -41,6 +40,7 @@ from gateway.events import (
     Summary,
     Transcript,
 )
+from gateway.formatting.words import bare_word
 from wire.messages import Word
 
 MAX_TEXT_BYTES = 65_536

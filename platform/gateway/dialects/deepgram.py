@@ -7,13 +7,15 @@ the customer's callback as nothing at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
 from gateway.about import About
-from gateway.dialects.base import Heard
-from gateway.errors import BadMessage
+from gateway.dialects import configure
+from gateway.dialects.base import Change, Heard
+from gateway.dialects.configure import Configure
+from gateway.errors import BadMessage, FeatureNotConfigurable, TooManyKeyterms
 from gateway.events import (
     Answer,
     AudioReceived,
@@ -29,6 +31,8 @@ from gateway.events import (
     Transcript,
     UtteranceEnd,
 )
+from gateway.formatting.words import bare_word
+from gateway.parameters import ListenParameters
 from wire.messages import Word
 
 MAX_TEXT_BYTES = 65_536
@@ -52,33 +56,51 @@ class Deepgram:
 
     idle_s: float | None = None
 
+    def __init__(self, parameters: ListenParameters) -> None:
+        self._parameters = parameters
+
     def greet(self, about: About) -> Iterable[str]:
         self._about = about
         return ()
 
     def decode(self, message: str | bytes) -> Iterable[Heard]:
         if isinstance(message, str):
-            return (decode_text(message),)
+            heard = decode_text(message)
+            return self._configure(heard) if isinstance(heard, Configure) else (heard,)
         # An empty frame is how Deepgram's older clients say CloseStream.
         return (AudioReceived(message) if message else CloseStream(),)
 
+    def _configure(self, asked: Configure) -> Iterable[Heard]:
+        try:
+            parameters = configure.applied(asked, self._parameters)
+        except (FeatureNotConfigurable, TooManyKeyterms) as error:
+            yield Answer(configure.failure(error))
+            return
+        yield Change(parameters)
+        self._parameters = parameters
+        yield Answer(configure.success(asked, parameters))
+
     def encode(self, message: ClientMessage) -> Iterable[str]:
-        # It says nothing that needs an `Answer`.
-        return () if isinstance(message, Answer) else (encode(message, self._about),)
+        if isinstance(message, Answer):
+            body = cast(dict[str, object], message.to)
+            return (_encoder.encode({**body, "request_id": self._about.request_id}).decode(),)
+        return (encode(message, self._about),)
 
     def farewell(self, close: Close) -> Close:
         return close
 
 
-def decode_text(text: str) -> Command:
+def decode_text(text: str) -> Command | Configure:
     if len(text) > MAX_TEXT_BYTES:
         raise BadMessage(f"It has {len(text)} characters; at most {MAX_TEXT_BYTES} are read.")
     try:
         kind = _decoder.decode(text).type
     except (msgspec.DecodeError, RecursionError):
         raise BadMessage('A text message is a JSON object with a string "type".') from None
+    if kind == "Configure":
+        return configure.read(text)
     if kind not in _COMMANDS:
-        raise BadMessage(f"Type {kind[:40]!r} is not one of {', '.join(_COMMANDS)}.")
+        raise BadMessage(f"Type {kind[:40]!r} is not one of {', '.join(_COMMANDS)}, Configure.")
     return _COMMANDS[kind]
 
 
@@ -109,7 +131,7 @@ def _body(message: ClientMessage, about: About) -> dict[str, object]:
 
 
 def _results(result: Transcript, about: About) -> dict[str, object]:
-    words = [word_body(word, about.punctuate) for word in result.words]
+    words = [word_body(word) for word in result.words]
     alternative = {
         "transcript": " ".join(str(word["punctuated_word"]) for word in words),
         "confidence": confidence_of(result.words),
@@ -175,26 +197,15 @@ def confidence_of(words: Sequence[Word]) -> float:
     return round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
 
 
-def word_body(word: Word, punctuate: bool) -> dict[str, object]:
+def word_body(word: Word) -> dict[str, object]:
     bare = bare_word(word.text)
     return {
         "word": bare,
         "start": seconds(word.start_ms),
         "end": seconds(word.end_ms),
         "confidence": round(word.confidence, 4),
-        "punctuated_word": word.text if punctuate else bare,
+        "punctuated_word": word.text,
     }
-
-
-def bare_word(text: str) -> str:
-    """`Don't,` as `don't`; what is nothing but punctuation stays as it is."""
-    low = text.lower()
-    start, end = 0, len(low)
-    while start < end and not low[start].isalnum():
-        start += 1
-    while end > start and not low[end - 1].isalnum():
-        end -= 1
-    return low[start:end] or low
 
 
 def _model_info(about: About) -> dict[Literal["name", "version", "arch"], str]:

@@ -65,6 +65,7 @@ class _Item:
     text: str = ""
     speaking: bool = False  # the client has been told that speech started
     dropped: bool = False
+    until_ms: int | None = None  # where the client committed it
 
 
 # What the client asked for, to be answered in its turn.
@@ -72,7 +73,7 @@ class _Item:
 
 @dataclass(frozen=True)
 class _Committed:
-    pass
+    until_ms: int
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Realtime:
         self._settings = settings  # as far as the client has asked
         self._shown = settings  # as far as it has been told
         self._unheard = 0  # bytes since the last commit
+        self._heard_s = 0.0
         self._item: _Item | None = None
         self._committed: deque[_Item] = deque()  # and not complete
         self._last_item: str | None = None
@@ -119,6 +121,7 @@ class Realtime:
         if event.type == "input_audio_buffer.append":
             audio = _audio(event)
             self._unheard += len(audio)
+            self._heard_s += len(audio) / self._settings.bytes_per_second
             if audio:
                 yield AudioReceived(audio)
         elif event.type == "input_audio_buffer.commit":
@@ -142,7 +145,7 @@ class Realtime:
             yield _decline(event, "input_audio_buffer_commit_empty", "There is no audio to commit.")
             return
         self._unheard = 0
-        yield Answer(_Committed())
+        yield Answer(_Committed(round(self._heard_s * 1000)))
         yield Finalize()
 
     def _update(self, event: _Event) -> Iterator[Heard]:
@@ -213,6 +216,7 @@ class Realtime:
     def _answer(self, to: object) -> Iterator[str]:
         if isinstance(to, _Committed):
             item = self._take_item()
+            item.until_ms = to.until_ms
             self._committed.append(item)
             yield from self._commit_item(item)
         elif isinstance(to, _Cleared):
@@ -268,6 +272,8 @@ class Realtime:
             yield self._say(f"{TRANSCRIPTION}.delta", item_id=item.id, content_index=0, delta=delta)
 
     def _complete(self, item: _Item, end_ms: int) -> Iterator[str]:
+        if item.until_ms is not None:
+            end_ms = item.until_ms
         seconds = max(0, end_ms - self._said_ms) / 1000
         self._said_ms = max(self._said_ms, end_ms)
         if item.dropped:

@@ -55,6 +55,10 @@ class Settings:
             return False
         return self.turns is not None
 
+    @property
+    def bytes_per_second(self) -> int:
+        return 2 * self.rate if self.audio == PCM else TELEPHONE_RATE
+
     def parameters(self) -> ListenParameters:
         return ListenParameters(
             encoding=ENCODINGS[self.audio],

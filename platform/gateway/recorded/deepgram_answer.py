@@ -28,7 +28,7 @@ def answer(heard: Heard, wishes: Wishes, *, language: str = "") -> dict[str, Any
     del metadata["type"]
     channels: list[dict[str, Any]] = []
     for channel in range(about.channels):
-        body: dict[str, Any] = {"alternatives": [_alternative(heard.words(channel), wishes, about.punctuate)]}
+        body: dict[str, Any] = {"alternatives": [_alternative(heard.words(channel), wishes)]}
         if wishes.detect_language and language:
             body |= {"detected_language": language, "language_confidence": 1.0}
         channels.append(body)
@@ -38,15 +38,15 @@ def answer(heard: Heard, wishes: Wishes, *, language: str = "") -> dict[str, Any
     return {"metadata": metadata, "results": results}
 
 
-def _alternative(words: Words, wishes: Wishes, punctuate: bool) -> dict[str, Any]:
-    body = _said(words, punctuate)
+def _alternative(words: Words, wishes: Wishes) -> dict[str, Any]:
+    body = _said(words)
     if wishes.paragraphs:
-        body["paragraphs"] = _paragraphs(words, punctuate)
+        body["paragraphs"] = _paragraphs(words)
     return body
 
 
-def _said(words: Words, punctuate: bool) -> dict[str, Any]:
-    bodies = [word_body(word, punctuate) for word in words]
+def _said(words: Words) -> dict[str, Any]:
+    bodies = [word_body(word) for word in words]
     return {
         "transcript": " ".join(str(body["punctuated_word"]) for body in bodies),
         "confidence": confidence_of(words),
@@ -54,21 +54,21 @@ def _said(words: Words, punctuate: bool) -> dict[str, Any]:
     }
 
 
-def _text(words: Words, punctuate: bool) -> str:
-    return str(_said(words, punctuate)["transcript"])
+def _text(words: Words) -> str:
+    return str(_said(words)["transcript"])
 
 
-def _paragraphs(words: Words, punctuate: bool) -> dict[str, Any]:
+def _paragraphs(words: Words) -> dict[str, Any]:
     found = paragraphs(words)
     bodies = [
         {
-            "sentences": [{"text": _text(one, punctuate), **_times(one)} for one in sentences],
+            "sentences": [{"text": _text(one), **_times(one)} for one in sentences],
             "num_words": sum(map(len, sentences)),
             **_times([word for one in sentences for word in one]),
         }
         for sentences in found
     ]
-    transcript = "\n\n".join(" ".join(_text(one, punctuate) for one in sentences) for sentences in found)
+    transcript = "\n\n".join(" ".join(_text(one) for one in sentences) for sentences in found)
     return {"transcript": "\n" + transcript if transcript else "", "paragraphs": bodies}
 
 
@@ -77,7 +77,7 @@ def _utterances(heard: Heard, pause_ms: int) -> list[dict[str, Any]]:
     bodies = [
         {
             **_times(words),
-            **_said(words, about.punctuate),
+            **_said(words),
             "channel": channel,
             # The same recording heard again gives other ids; the same answer read twice does not.
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{about.request_id}/{channel}/{words[0].start_ms}")),

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.about import About
-from gateway.dialects.deepgram import MAX_TEXT_BYTES, bare_word, decode_text, encode
+from gateway.dialects.configure import Configure
+from gateway.dialects.deepgram import MAX_TEXT_BYTES, decode_text, encode
 from gateway.errors import BadMessage, WorkerLost
 from gateway.events import CloseStream, Finalize, KeepAlive, Problem, Summary, Transcript
 from wire.messages import Word
@@ -28,6 +29,10 @@ WORDS = (Word("Hi,", 100, 400, 0.5), Word("Bob!", 410, 700, 1.0))
         ('{"type":"KeepAlive"}', KeepAlive()),
         ('{"type": "Finalize", "more": [1]}', Finalize()),
         (' {"channel":0,"type":"CloseStream"}', CloseStream()),
+        (
+            '{"type":"Configure","keyterms":["a"],"features":{"numerals":true}}',
+            Configure(("a",), {"numerals": True}),
+        ),
     ],
 )
 def test_commands(text: str, command: object) -> None:
@@ -60,7 +65,16 @@ def test_a_huge_message_is_refused_unread() -> None:
         decode_text('{"type":"KeepAlive","pad":"' + "x" * MAX_TEXT_BYTES + '"}')
 
 
-@given(st.text(max_size=200))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=8,
+)
+TYPES = st.sampled_from(["Configure", "KeepAlive", "Finalize", "CloseStream", "configure", ""])
+MESSAGES = st.fixed_dictionaries({"type": TYPES | JSON}, optional={"keyterms": JSON, "features": JSON})
+
+
+@given(st.text(max_size=200) | MESSAGES.map(json.dumps))
 def test_any_text_is_a_command_or_refused(text: str) -> None:
     with suppress(BadMessage):
         decode_text(text)
@@ -98,12 +112,6 @@ def test_a_partial_has_its_stability() -> None:
     assert body["is_final"] is False
 
 
-def test_without_punctuation_the_transcript_has_none() -> None:
-    about = About(**{**ABOUT.__dict__, "punctuate": False})
-    alternative = json.loads(encode(final(), about))["channel"]["alternatives"][0]
-    assert alternative["transcript"] == "hi bob"
-
-
 def test_nothing_said_is_an_empty_transcript_and_no_division_by_it() -> None:
     alternative = json.loads(encode(final(words=()), ABOUT))["channel"]["alternatives"][0]
     assert alternative == {"transcript": "", "confidence": 0.0, "words": []}
@@ -118,11 +126,3 @@ def test_an_error_is_what_the_sdk_reads() -> None:
     read = ListenV1Error.model_validate(json.loads(encode(Problem(WorkerLost()), ABOUT)))
     assert read.code == "worker_lost"
     assert "Open a new stream" in read.description
-
-
-@pytest.mark.parametrize(
-    ("text", "bare"),
-    [("Don't,", "don't"), ("—", "—"), ("“Hi”", "hi"), ("A.", "a"), ("", ""), ("3.5%", "3.5")],
-)
-def test_bare_words(text: str, bare: str) -> None:
-    assert bare_word(text) == bare

@@ -72,8 +72,3 @@ def test_the_language_is_named_when_that_was_asked_for() -> None:
     channel = answer(heard(), Wishes(detect_language=True), language="de")["results"]["channels"][0]
     assert channel["detected_language"] == "de"
     assert "detected_language" not in answer(heard(), Wishes(), language="de")["results"]["channels"][0]
-
-
-def test_without_punctuation() -> None:
-    body = answer(heard(final("Ever tried."), about=replace(ABOUT, punctuate=False)), Wishes())
-    assert body["results"]["channels"][0]["alternatives"][0]["transcript"] == "ever tried"

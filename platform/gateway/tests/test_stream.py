@@ -1,0 +1,232 @@
+"""A stream between a real house and a worker that is a hand: what is asked for reaches what is said."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from gateway import parameters
+from gateway.auth import Authenticator, Failures, KeyCache
+from gateway.callbacks import Callback
+from gateway.door import OpenDoor
+from gateway.errors import UnknownModel, UrlRefused
+from gateway.events import ClientMessage, Close, CloseStream, SpeechBegan, Summary, Transcript
+from gateway.link import Placement
+from gateway.outbound import Outbound
+from gateway.process import Process
+from gateway.session import Limits
+from gateway.stream import Stream
+from gateway.streams import Streams
+from gateway.tests.driving import words
+from metering.emit import Emitter, Record
+from tenants.access import KeyGrant
+from wire.messages import (
+    Abort,
+    Ended,
+    Final,
+    Flush,
+    Flushed,
+    Opened,
+    Partial,
+    SpeechStarted,
+    StreamOptions,
+    ToWorker,
+)
+
+GRANT = KeyGrant(
+    tenant_id=uuid.uuid4(),
+    project_id=uuid.uuid4(),
+    key_id=uuid.uuid4(),
+    prefix="p",
+    sha256=b"",
+    scopes=frozenset({"listen"}),
+    expires_at=None,
+    revoked_at=None,
+    allowed_origins=frozenset(),
+    tenant_state="active",
+)
+
+
+class HandLink:
+    def __init__(self) -> None:
+        self.opened: list[tuple[int, int, StreamOptions]] = []
+        self.sent: list[ToWorker] = []
+        self.stream: Stream | None = None
+
+    async def open(
+        self, stream: str, tenant: str, options: StreamOptions, receiver: Any, epoch: int = 1, start: int = 0
+    ) -> Placement:
+        if options.model == "nobody's":
+            raise UnknownModel("Here are: m (en).")
+        self.opened.append((epoch, start, options))
+        opened = Opened(stream=stream, epoch=epoch, worker="hand", model="m", version="1", arch="a")
+        return Placement(stream, epoch, "worker.hand", opened)
+
+    def send(self, address: str, items: Iterable[ToWorker]) -> None:
+        for item in items:
+            self.sent.append(item)
+            if isinstance(item, Flush) and self.stream is not None:
+                self.stream.receive_from_worker(Flushed(stream="s", epoch=item.epoch, token=item.token))
+
+    def release(self, address: str, stream: str) -> None:
+        pass
+
+    def give_back(self, placement: Placement) -> None:
+        self.sent.append(Abort(stream=placement.stream, epoch=placement.epoch))
+
+
+class Kept(Emitter):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[Record] = []
+
+    def emit(self, records: Iterable[Record]) -> None:
+        self.records += records
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        return [record for record in self.records if isinstance(record, Callback)]
+
+
+def house(link: HandLink) -> Process:
+    async def find(prefix: str) -> KeyGrant | None:
+        return None
+
+    return Process(
+        region="test",
+        link=link,  # type: ignore[arg-type]
+        streams=Streams(),
+        authenticator=Authenticator(KeyCache(find=find, keep_s=5), Failures(per_minute=10)),
+        admission=OpenDoor(),
+        usage=Kept(),
+        callbacks=Kept(),
+        outbound=Outbound((ip_network("127.0.0.1/32"),)),
+        limits=Limits(idle_s=10, max_s=60, window_s=1, usage_every_s=5),
+        max_streams=2,
+        trusted_proxy=False,
+    )
+
+
+async def opened(query: str, link: HandLink | None = None) -> Stream:
+    link = link or HandLink()
+    stream = Stream(house(link), GRANT, parameters.parse(f"encoding=linear16&{query}".encode()), "s")
+    await stream.open()
+    link.stream = stream
+    return stream
+
+
+def said(stream: Stream) -> list[ClientMessage]:
+    messages = []
+    while (message := stream.next_message()) is not None:
+        messages.append(message)
+    return messages
+
+
+def texts(stream: Stream) -> list[str]:
+    found = [message for message in said(stream) if isinstance(message, Transcript)]
+    return [" ".join(word.text for word in message.words) for message in found]
+
+
+def final(index: int, text: str, epoch: int = 1) -> Final:
+    return Final(stream="s", epoch=epoch, index=index, start_ms=0, end_ms=900, words=words(text))
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("", "It's twenty-one, Bob."),
+        ("smart_format=true", "It's 21, Bob."),
+        ("punctuate=false", "it's twenty-one bob"),
+        ("redact=numbers", "It's [NUMBERS], Bob."),
+        ("smart_format=true&language=de", "It's twenty-one, Bob."),
+    ],
+)
+async def test_every_result_is_as_it_was_asked_for(query: str, text: str) -> None:
+    stream = await opened("interim_results=true&" + query)
+    stream.receive_from_worker(
+        Partial(stream="s", epoch=1, start_ms=0, end_ms=9, words=words("It's twenty-one, Bob."))
+    )
+    assert texts(stream) == [text]
+    stream.receive_from_worker(final(0, "It's twenty-one, Bob."))
+    assert texts(stream) == [text]
+
+
+async def test_what_is_redacted_is_so_in_callbacks_too() -> None:
+    stream = await opened("redact=numbers&callback=http://127.0.0.1:9999/")
+    stream.receive_from_worker(final(0, "It's twenty-one, Bob."))
+    assert texts(stream) == ["It's [NUMBERS], Bob."]
+    (sent,) = stream.house.callbacks.callbacks  # type: ignore[attr-defined]
+    assert "twenty" not in sent.body
+    assert "[NUMBERS]" in sent.body
+
+
+async def test_finals_and_the_summary_are_called_back_in_order_and_partials_are_not() -> None:
+    stream = await opened("interim_results=true&callback=http://127.0.0.1:9999/x&callback_method=put")
+    stream.receive_from_worker(Partial(stream="s", epoch=1, start_ms=0, end_ms=9, words=words("one")))
+    said(stream)
+    stream.receive_from_worker(final(0, "one."))
+    stream.receive_from_worker(final(1, "two."))
+    await stream.obey(CloseStream())
+    stream.receive_from_worker(Ended(stream="s", epoch=1, processed=0))
+    assert isinstance(said(stream)[-1], Summary)
+    sent = stream.house.callbacks.callbacks  # type: ignore[attr-defined]
+    assert [(one.number, one.method, one.project) for one in sent] == [
+        (number, "put", str(GRANT.project_id)) for number in range(3)
+    ]
+    bodies = [json.loads(one.body) for one in sent]
+    assert [body["type"] for body in bodies] == ["Results", "Results", "Metadata"]
+    assert [body["seq"] for body in bodies[:2]] == [0, 1]
+
+
+async def test_a_client_that_is_gone_is_still_called_back_what_it_did_not_read() -> None:
+    stream = await opened("callback=http://127.0.0.1:9999/")
+    stream.receive_from_worker(final(0, "one."))
+    stream.leave()
+    assert [one.number for one in stream.house.callbacks.callbacks] == [0]  # type: ignore[attr-defined]
+
+
+async def test_a_callback_inwards_opens_nothing() -> None:
+    link = HandLink()
+    with pytest.raises(UrlRefused):
+        await opened("callback=http://10.0.0.1/", link)
+    assert link.opened == []
+
+
+# ---- Configure
+
+
+async def test_features_change_in_the_middle_and_the_worker_is_left_in_peace() -> None:
+    link = HandLink()
+    stream = await opened("interim_results=true", link)
+    wanted = parameters.parse(
+        b"encoding=linear16&interim_results=false&numerals=true&vad_events=true&utterance_end_ms=500"
+    )
+    await stream.change(wanted)
+    stream.receive_from_worker(SpeechStarted(stream="s", epoch=1, at_ms=5))
+    stream.receive_from_worker(Partial(stream="s", epoch=1, start_ms=0, end_ms=9, words=words("two")))
+    stream.receive_from_worker(final(0, "two cats."))
+    messages = said(stream)
+    assert [type(message) for message in messages] == [SpeechBegan, Transcript]
+    assert isinstance(messages[1], Transcript)
+    assert [word.text for word in messages[1].words] == ["2", "cats."]
+    assert stream.session.features.utterance_end_ms == 500
+    assert len(link.opened) == 1
+
+
+async def test_keyterms_change_with_the_worker_given_the_stream_anew() -> None:
+    link = HandLink()
+    stream = await opened("", link)
+    await stream.hear(b"\0\0" * 160)
+    await stream.change(parameters.parse(b"encoding=linear16&keyterm=snuffle"))
+    assert [(epoch, start, options.keyterms) for epoch, start, options in link.opened] == [
+        (1, 0, ()),
+        (2, 160, ("snuffle",)),
+    ]
+    stream.finish(Close(1000))

@@ -23,7 +23,7 @@ help:
 	@echo
 	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
 	@echo "  make env-example  write .env.example again"
-	@echo "  make docs         write docs/errors.md and docs/parameters.md again"
+	@echo "  make docs         write docs/errors.md, docs/parameters.md, docs/openapi.json again"
 	@echo
 	@echo "The first of them makes .venv, in a minute or two. PYTHON=python3.12 chooses another Python."
 
@@ -59,7 +59,8 @@ env-example: base
 docs: base
 	@PYTHONPATH=platform $(VENV_PYTHON) -m gateway.errors_page >docs/errors.md.new && mv docs/errors.md.new docs/errors.md
 	@PYTHONPATH=platform $(VENV_PYTHON) -m gateway.parameters_page >docs/parameters.md.new && mv docs/parameters.md.new docs/parameters.md
-	@echo "Wrote docs/errors.md and docs/parameters.md."
+	@$(CHECK_ENV) PYTHONPATH=platform $(VENV_PYTHON) -m gateway.rest >docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@echo "Wrote docs/errors.md, docs/parameters.md and docs/openapi.json."
 
 clean:
 	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m ops.local clean; else rm -rf var; fi

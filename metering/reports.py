@@ -107,7 +107,8 @@ def _by_day(rows: QuerySet[Any], at: str, group: str | None) -> QuerySet[Any, di
     named = rows.order_by().annotate(
         day=TruncDay(at, tzinfo=UTC), group=F(GROUPS[group]) if group else Value("")
     )
-    return named.values("day", "group")
+    rows_of_days: QuerySet[Any, dict[str, Any]] = named.values("day", "group")
+    return rows_of_days
 
 
 def _key(row: dict[str, Any]) -> tuple[date, Any]:

@@ -1,4 +1,4 @@
-"""`python -m gateway.rest` prints the OpenAPI document: `make openapi`."""
+"""`python -m gateway.rest` prints the OpenAPI document: `make docs`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ class ObjectParser(Parser):
 class Api(NinjaAPI):
     def get_openapi_schema(self, **_: Any) -> OpenAPISchema:
         """The whole document, with the operations that other applications serve."""
-        return openapi.document(super().get_openapi_schema(path_prefix=openapi.PREFIX))
+        found: OpenAPISchema = openapi.document(super().get_openapi_schema(path_prefix=openapi.PREFIX))
+        return found
 
     def set_default_exception_handlers(self) -> None:
         def handle(request: HttpRequest, error: Any) -> Any:

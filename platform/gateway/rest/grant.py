@@ -16,13 +16,13 @@ router = Router(tags=["tokens"])
 
 class GrantRequest(Schema):
     ttl_seconds: int = Field(
-        tokens.USUAL_S,
+        default=tokens.USUAL_S,
         ge=tokens.SHORTEST_S,
         le=tokens.LONGEST_S,
         description="How long the token is good for.",
     )
     scopes: list[str] = Field(
-        [Scope.LISTEN.value],
+        default=[Scope.LISTEN.value],
         min_length=1,
         max_length=len(Scope),
         description="Some of `listen` and `usage:read`, as far as the key has them.",

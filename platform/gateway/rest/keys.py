@@ -218,8 +218,8 @@ async def get_key(request: HttpRequest, project_id: str, key_id: str) -> OneKey:
         row = _row(grant, project_id, key_id)
         described, person = _described(row), _issuers([row]).get(row.issued_by_id)
         within = KeyWithin(
-            member_id=person and person.member_id,
-            email=person and person.email,
+            member_id=person.member_id if person else None,
+            email=person.email if person else None,
             first_name=None,
             last_name=None,
             api_key=described,

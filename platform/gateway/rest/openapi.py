@@ -1,5 +1,5 @@
 """The OpenAPI document of everything under /v1/: what ninja generates of the REST operations, and the audio
-addresses, which other applications answer. `make openapi` writes it to docs/openapi.json."""
+addresses, which other applications answer. `make docs` writes it to docs/openapi.json."""
 
 from __future__ import annotations
 

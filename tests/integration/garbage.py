@@ -13,7 +13,7 @@ KINDS = ("KeepAlive", "Finalize", "CloseStream", "Results", "keepalive", "", "\0
 
 
 def harmless_frame(random: random.Random) -> bytes:
-    """Odd, but nothing that a stream must end for: audio of any length, control frames, messages in pieces."""
+    """Odd, but nothing that a stream must end for: audio of any length, controls, messages in pieces."""
     return random.choice((_audio, _audio, _audio, _audio, _ping, _pong, _audio_in_pieces))(random)
 
 

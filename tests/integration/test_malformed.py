@@ -82,13 +82,7 @@ async def _bad_stream(stack: Stack, key: str, dice: random.Random, room: asyncio
     for _ in range(BAD_TEXTS_OF_A_STREAM):
         frames.insert(dice.randrange(len(frames)), garbage.bad_text(dice))
     async with room, asyncio.timeout(ANSWER_S):
-        while True:
-            try:
-                socket = await connect(str(where.hostname), where.port or 0, PATH, key)
-                break
-            except Refused as refused:
-                assert "503" in str(refused)  # those that have just left may still have their slots
-                await asyncio.sleep(0.05)
+        socket = await _connect_when_there_is_room(str(where.hostname), where.port or 0, key)
         for one in frames:
             socket.send(one)
             await socket.writable.wait()
@@ -98,6 +92,17 @@ async def _bad_stream(stack: Stack, key: str, dice: random.Random, room: asyncio
             async with asyncio.timeout(dice.choice((0.05, 2))):
                 await asyncio.shield(socket.closed)
         socket.hang_up()
+
+
+async def _connect_when_there_is_room(host: str, port: int, key: str) -> Socket:
+    """Those that have just left may still have their slots."""
+    while True:
+        try:
+            return await connect(host, port, PATH, key)
+        except Refused as refused:
+            if "503" not in str(refused):
+                raise
+        await asyncio.sleep(0.05)
 
 
 async def _throw_handshakes(stack: Stack, key: str, dice: random.Random, count: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -20,6 +21,7 @@ with warnings.catch_warnings():
     from deepgram import DeepgramClient
     from deepgram.core.events import EventType
     from deepgram.environment import DeepgramClientEnvironment
+    from deepgram.errors import BadRequestError as BadRequest  # noqa: F401  # for those who import this
 
     assert DeepgramClient(api_key="none").listen.v1
 
@@ -61,10 +63,17 @@ class Heard:
         return str(self.of_type("Results")[0].metadata.request_id)
 
 
-def client(stack: Stack, key: str) -> DeepgramClient:
+@contextmanager
+def recorded(stack: Stack, key: str) -> Iterator[Any]:
+    """Its interface to recorded audio, with connections that are closed in the end."""
+    with httpx.Client(timeout=60) as http:
+        yield client(stack, key, httpx_client=http).listen.v1.media
+
+
+def client(stack: Stack, key: str, **options: Any) -> DeepgramClient:
     http, ws = stack.http_url, stack.ws_url
     where = DeepgramClientEnvironment(base=http, production=ws, agent=ws, agent_rest=http)
-    return DeepgramClient(api_key=key, environment=where)
+    return DeepgramClient(api_key=key, environment=where, **options)
 
 
 @contextmanager

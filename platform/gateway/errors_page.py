@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.errors import AccessRefused, ChangeRefused, GatewayError
+from gateway.errors import AccessRefused, ChangeRefused, GatewayError, LimitReached
 from tenants.errors import AccessError
 
 HEADING = """# Errors
@@ -30,19 +30,25 @@ def every(base: type[Any]) -> Iterator[type[Any]]:
         yield from every(child)
 
 
-def rows() -> list[tuple[str, int, int, str]]:
-    found = [
-        (e.code, e.status, e.close_code, e)
-        for e in every(GatewayError)
-        if e not in (AccessRefused, ChangeRefused)
+# Only their children are said to anybody, or what they are the answer to.
+BASES = (GatewayError, LimitReached, AccessRefused, ChangeRefused)
+
+
+def errors() -> list[tuple[str, int, int, type[Exception]]]:
+    found: list[tuple[str, int, int, type[Exception]]] = [
+        (e.code, e.status, e.close_code, e) for e in every(GatewayError) if e not in BASES
     ]
     found += [
         (e.code, e.status, AccessRefused.close_code, e) for e in every(AccessError) if e is not AccessError
     ]
     found += [(e.code, status, ChangeRefused.close_code, e) for e, status in ChangeRefused.STATUSES.items()]
+    return found
+
+
+def rows() -> list[tuple[str, int, int, str]]:
     return [
         (code, status, close, " ".join(inspect.cleandoc(kind.__doc__ or "").split()))
-        for code, status, close, kind in found
+        for code, status, close, kind in errors()
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from config import env
-from gateway import outbound, parameters, process, query
+from gateway import outbound, parameters, problem, process, query
 from gateway.errors import BadBody, GatewayError, UnsupportedBody, UpgradeRequired, UploadTooLarge
 from gateway.parameters import ListenParameters
 from gateway.query import Parameter
@@ -53,7 +53,7 @@ class Listen(Application):
         return UpgradeRequired() if method == "GET" else super().not_post(method)
 
     def problem(self, error: GatewayError, request_id: str) -> dict[str, Any]:
-        return {"err_code": error.code, "err_msg": error.sentence, "request_id": request_id}
+        return {**problem.body(error, request_id)}
 
     async def handle(self, exchange: Exchange) -> None:
         grant = await authenticate(exchange)

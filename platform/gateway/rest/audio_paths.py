@@ -65,7 +65,8 @@ def paths() -> dict[str, Any]:
                 "`CloseStream` in text; results come as they are heard. The scope `listen` is needed.",
                 {
                     "101": {"description": "The stream is open. What is said on it is in docs/protocol.md."},
-                    **_refusals(400, 401, 403, 426, 429, 503),
+                    **_refusals(400, 401, 403, 429, 503, content=_HANDSHAKE_PROBLEM),
+                    **_refusals(426),
                 },
                 parameters=query,
             ),
@@ -194,6 +195,13 @@ REFUSED = {
     429: "A limit is reached; `Retry-After` says for how long.",
     500: "Something is broken on our side.",
     503: "No worker has room; `Retry-After` says when to try again.",
+}
+_HANDSHAKE_PROBLEM = {
+    "application/json": {
+        "schema": _object(
+            err_code={"type": "string"}, err_msg={"type": "string"}, request_id={"type": "string"}
+        )
+    }
 }
 _OPENAI_PROBLEM = {
     "application/json": {

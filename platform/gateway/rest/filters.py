@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from ninja import Query
+from pydantic import WithJsonSchema
 
 from gateway.errors import BadParameter
 from metering.events import LIVE, RECORDED
@@ -20,9 +21,15 @@ Start = Annotated[
     str | None, Query(description="A day (2026-01-31) or a time (2026-01-31T12:00:00Z). Without a zone: UTC.")
 ]
 End = Annotated[str | None, Query(description="The same; of a day its end. Now, if it is not given.")]
-Accessor = Annotated[str | None, Query(description="Only of the API key with this id.")]
-Tag = Annotated[str | None, Query(description="Only what has this tag.")]
-Model = Annotated[str | None, Query(description="Only of this model, by its name or its uuid.")]
+Accessor = Annotated[
+    Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})] | None,
+    Query(description="Only of the API key with this id."),
+]
+Tag = Annotated[str | None, Query(min_length=1, max_length=MAX_LENGTH, description="Only what has this tag.")]
+Model = Annotated[
+    str | None,
+    Query(min_length=1, max_length=MAX_LENGTH, description="Only of this model, by its name or its uuid."),
+]
 Method = Annotated[
     Literal["sync", "async", "streaming"] | None,
     Query(description="`streaming`: live audio. `sync`: recorded audio. `async`: nothing is."),

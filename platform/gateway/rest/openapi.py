@@ -51,6 +51,10 @@ def _complete(operation: dict[str, Any]) -> None:
     if operation.get("x-scope"):
         said = f"The scope `{operation['x-scope']}` is needed."
         operation["description"] = f"{operation['description'].removesuffix(said).strip()}\n\n{said}"
+    for sent in operation.get("requestBody", {}).get("content", {}).values():
+        # No body at all may do, but a body is an object.
+        if either := [one for one in sent["schema"].get("anyOf", ()) if one != {"type": "null"}]:
+            (sent["schema"],) = either
     for status, answer in operation["responses"].items():
         if answer["description"] == HTTPStatus(int(status)).phrase and int(status) >= 400:
             answer["description"] = audio_paths.REFUSED.get(int(status), answer["description"])

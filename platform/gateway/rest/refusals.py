@@ -23,6 +23,7 @@ from gateway.errors import (
     NotFound,
     Unavailable,
 )
+from gateway.problem import body
 from tenants.errors import AccessError, Refused
 
 log = logging.getLogger(__name__)
@@ -52,19 +53,6 @@ def refuse(request: HttpRequest, error: Exception) -> Refusal:
     if named.status == 401:
         answer["WWW-Authenticate"] = "Token"
     return answer
-
-
-def body(error: GatewayError, request_id: str) -> dict[str, str]:
-    """Deepgram's newer shape and its older one in one: clients read either."""
-    plain = error.sentence.removesuffix(error.detail).strip() or error.sentence
-    return {
-        "category": error.code,
-        "message": plain,
-        "details": error.detail or plain,
-        "request_id": request_id,
-        "err_code": error.code,
-        "err_msg": error.sentence,
-    }
 
 
 def named_error(error: Exception) -> GatewayError:

@@ -33,7 +33,10 @@ After = Annotated[str | None, Query(description=pages.CURSOR_MEANS)]
 Status = Annotated[
     Literal["succeeded", "failed"] | None, Query(description="Only those that ended well, or that did not.")
 ]
-RequestId = Annotated[str | None, Query(description="Only the request with this id.")]
+RequestId = Annotated[
+    str | None,
+    Query(min_length=1, max_length=filters.MAX_LENGTH, description="Only the request with this id."),
+]
 
 
 class Request(Schema):

@@ -10,8 +10,8 @@ import pytest
 from django.test import RequestFactory
 
 from gateway import errors_page
-from gateway.errors import BadParameter, GatewayError, Unavailable
-from gateway.rest.refusals import body, refuse
+from gateway.errors import Unavailable
+from gateway.rest.refusals import refuse
 from gateway.rest.tests.conftest import Answer, Asker, House
 from tenants import errors as tenants_errors
 
@@ -92,14 +92,6 @@ def test_what_tenants_refuse_keeps_its_code(cause: Exception, status: int, code:
     answer = refuse(RequestFactory().get("/v1/x"), cause)
     assert (answer.status_code, json.loads(answer.content)["err_code"]) == (status, code)
     assert code in CODES
-
-
-def test_both_shapes_say_the_same() -> None:
-    said = body(BadParameter("limit: too much."), "id")
-    assert said["message"] == BadParameter().sentence
-    assert said["details"] == "limit: too much."
-    assert said["err_msg"] == f"{said['message']} {said['details']}"
-    assert body(GatewayError(), "id")["details"] == "The request cannot be served."
 
 
 def test_when_to_try_again_is_at_least_a_second() -> None:

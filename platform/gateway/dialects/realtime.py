@@ -46,6 +46,8 @@ OF_CONVERSATIONS = (
     "output_audio_buffer.clear",
 )
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
+# Beginnings of speech that wait for the turns before them to be understood; of more, the first are forgotten.
+MAX_BEGAN = 64
 
 
 class _Event(msgspec.Struct):
@@ -108,6 +110,7 @@ class Realtime:
         self._last_item: str | None = None
         self._items = self._events = 0
         self._said_ms = 0  # where the last item that is complete ended
+        self._began: deque[int] = deque(maxlen=MAX_BEGAN)  # in ms, later than that of the item
 
     # ---- from the client
 
@@ -204,14 +207,25 @@ class Realtime:
         yield from self._delta(item, text)
         if ends:
             yield from self._complete(item, result.end_ms)
+            yield from self._speech_goes_on(result.end_ms)
 
     def _speech_began(self, began: SpeechBegan) -> Iterator[str]:
         if not self._shown.by_voice:
             return
         item = self._open_item()
-        if not item.speaking:
-            item.speaking = True
-            yield self._say("input_audio_buffer.speech_started", audio_start_ms=began.at_ms, item_id=item.id)
+        if item.speaking:
+            # After a breath in the same turn, or the next turn before this one was understood: its end tells.
+            self._began.append(began.at_ms)
+            return
+        item.speaking = True
+        yield self._say("input_audio_buffer.speech_started", audio_start_ms=began.at_ms, item_id=item.id)
+
+    def _speech_goes_on(self, end_ms: int) -> Iterator[str]:
+        """A turn has ended there. The next one may have begun already."""
+        while self._began and self._began[0] < end_ms:
+            self._began.popleft()
+        if self._began:
+            yield from self._speech_began(SpeechBegan(self._began.popleft()))
 
     def _answer(self, to: object) -> Iterator[str]:
         if isinstance(to, _Committed):

@@ -13,7 +13,7 @@ from openai.types.realtime import RealtimeServerEvent
 
 from gateway.about import About
 from gateway.dialects.base import Change, Heard
-from gateway.dialects.realtime import OF_CONVERSATIONS, TRANSCRIPTION, Realtime, refusal
+from gateway.dialects.realtime import MAX_BEGAN, OF_CONVERSATIONS, TRANSCRIPTION, Realtime, refusal
 from gateway.dialects.realtime_settings import Settings
 from gateway.errors import BadMessage, IdleTimeout, NoCapacity, WorkerLost
 from gateway.events import (
@@ -126,6 +126,23 @@ def test_speech_that_was_none_is_stopped_all_the_same() -> None:
     assert "input_audio_buffer.speech_stopped" in client.hear(final("", speech_final=True))
     assert client.completed()[0]["transcript"] == ""
     assert client.hear(final("", speech_final=True)) == []
+
+
+def test_speech_that_began_before_the_last_turn_was_understood_is_told_when_it_was() -> None:
+    """The worker hears who speaks before it understands what was said."""
+    client = Client()
+    for at_ms in (120, 600, 2100, 2500, 4200):
+        client.hear(SpeechBegan(at_ms))
+    for text, end_ms in (("One two.", 2000), ("Three.", 4000), ("Four.", 5000)):
+        client.hear(final(text, end_ms, speech_final=True))
+    started = [e for e in client.events if e["type"] == "input_audio_buffer.speech_started"]
+    stopped = [e for e in client.events if e["type"] == "input_audio_buffer.speech_stopped"]
+    assert [event["audio_start_ms"] for event in started] == [120, 2100, 4200]
+    items = [event["item_id"] for event in client.completed()]
+    assert [e["item_id"] for e in started] == [e["item_id"] for e in stopped] == items
+    for at_ms in range(6000, 7000):
+        client.hear(SpeechBegan(at_ms))
+    assert len(client.dialect._began) == MAX_BEGAN
 
 
 def test_without_turn_detection_the_client_says_where_a_turn_ends() -> None:

@@ -245,7 +245,7 @@ class Worker:
         for stream in scheduler.pick(candidates, now, self.limit.size):
             since = stream.since(chunk)
             self.telemetry.queued(now - since)
-            batch.rows.append(stream.take(chunk, 1 if stream.live else self.info.bulk_chunks))
+            batch.rows.append(stream.take(chunk, 1 if stream.live else self.info.bulk_chunks, now))
             batch.riders.append((stream, since))
             self._look_at(stream)
         return batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -16,7 +17,8 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Candidate(Generic[Key]):
-    """A stream with work: a chunk, a flush or its end. `since` is when that work was complete."""
+    """A stream with work: a chunk, a flush or its end. `since` is when that work was complete. Recorded audio
+    is there long before: it has waited since it last rode."""
 
     key: Key
     tenant: str
@@ -28,26 +30,34 @@ def pick(candidates: Sequence[Candidate[Key]], now: float, room: int) -> list[Ke
     """Up to `room` of the candidates: live before recorded, each tenant in turn, oldest deadline first.
 
     All chunks are equally long, so the oldest deadline belongs to the oldest `since`. A tenant's second
-    stream rides only after every tenant's first, so a tenant with a thousand streams delays itself. Recorded
-    audio that has waited for RECORDED_PATIENCE_S counts as live, so it is slowed and never starved; at most
-    RECORDED_ROWS of it ride in a step.
+    stream rides only after every tenant's first, so a tenant with a thousand streams delays itself. At most
+    RECORDED_ROWS of recorded audio ride in a step. Where there is no room for all, the one that has waited
+    longest counts as live after RECORDED_PATIENCE_S: recorded audio is slowed and never starved, and never
+    takes more than one place of those who speak now.
     """
     in_order = sorted(candidates, key=lambda candidate: candidate.since)
     recorded = [candidate for candidate in in_order if not candidate.live]
     if len(recorded) > RECORDED_ROWS:
-        left_out = {id(candidate) for candidate in recorded[RECORDED_ROWS:]}
+        left_out = {id(candidate) for candidate in _in_turns(recorded)[RECORDED_ROWS:]}
         in_order = [candidate for candidate in in_order if id(candidate) not in left_out]
     if len(in_order) <= room:
         return [candidate.key for candidate in in_order]
-    turns: dict[tuple[bool, str], int] = {}
+    yielding = [candidate for candidate in in_order if not candidate.live]
+    if yielding and now - yielding[0].since >= RECORDED_PATIENCE_S:
+        del yielding[0]
+    yields = {id(candidate) for candidate in yielding}
+    first = [candidate for candidate in in_order if id(candidate) not in yields]
+    return [candidate.key for candidate in (_in_turns(first) + _in_turns(yielding))[:room]]
+
+
+def _in_turns(in_order: Sequence[Candidate[Key]]) -> list[Candidate[Key]]:
+    """Each tenant's first, then each tenant's second, and so on; within a turn they keep their order."""
+    turns: Counter[str] = Counter()
     ranked = []
     for candidate in in_order:
-        yields = not candidate.live and now - candidate.since < RECORDED_PATIENCE_S
-        turn = turns.get((yields, candidate.tenant), 0)
-        turns[yields, candidate.tenant] = turn + 1
-        ranked.append((yields, turn, candidate))
-    ranked.sort(key=lambda entry: entry[:2])  # stable: within a turn the oldest stays first
-    return [candidate.key for _, _, candidate in ranked[:room]]
+        ranked.append((turns[candidate.tenant], candidate))
+        turns[candidate.tenant] += 1
+    return [candidate for _, candidate in sorted(ranked, key=lambda entry: entry[0])]
 
 
 @dataclass(frozen=True)

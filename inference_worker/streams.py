@@ -45,6 +45,7 @@ class Stream:
     finals: int = 0
     tokens: tuple[int, ...] = ()  # flushes that the engine is at
     finishing: bool = False  # the engine has the last row
+    rode_at: float = 0.0
 
     _pcm: bytearray = field(default_factory=bytearray)
     _arrivals: deque[tuple[int, float]] = field(default_factory=deque)
@@ -99,15 +100,15 @@ class Stream:
         return within <= self.received or self._ended or bool(self._flushes and self._flushes[0][0] <= within)
 
     def since(self, chunk: int) -> float:
-        """When the row that is ready was complete."""
+        """When the row that is ready was complete. Recorded audio is sent far ahead: its rows wait since the
+        one before, else it would count as overdue all the time."""
         end = min(self.taken + chunk, self.received)
-        for position, arrived in self._arrivals:
-            if position >= end:
-                return arrived
-        return 0.0
+        arrived = next((at for position, at in self._arrivals if position >= end), 0.0)
+        return arrived if self.live else max(arrived, self.rode_at)
 
-    def take(self, chunk: int, chunks: int = 1) -> Row:
+    def take(self, chunk: int, chunks: int = 1, now: float = 0.0) -> Row:
         """The row that is ready; of up to so many chunks where more of them wait."""
+        self.rode_at = now
         size = self.received - self.taken
         if not self._ended and not self._flushes:
             size = size // chunk * chunk

@@ -48,6 +48,17 @@ def test_few_rows_of_recorded_audio_ride_at_once_the_oldest_first() -> None:
     assert picked == [*(f"file-{number}" for number in range(RECORDED_ROWS)), "call"]
 
 
+def test_a_tenant_with_many_recordings_delays_itself_only() -> None:
+    many = [recorded(f"many-{number}", "rival", number / 100) for number in range(50)]
+    assert "one" in pick([*many, recorded("one", "acme", 9.0)], 9.0, 64)
+
+
+def test_recordings_that_have_waited_long_take_one_place_of_the_live_and_no_more() -> None:
+    files = [recorded(f"file-{number}", f"tenant-{number}", number / 10) for number in range(8)]
+    calls = [live(f"call-{number}", "acme", 99.0) for number in range(8)]
+    assert pick([*files, *calls], 100.0, 4) == ["file-0", "call-0", "call-1", "call-2"]
+
+
 CANDIDATES = st.lists(
     st.builds(Candidate, st.uuids(), st.sampled_from("abcd"), st.booleans(), st.floats(0, 10)),
     max_size=40,
@@ -61,6 +72,15 @@ def test_room_is_used_and_nobody_rides_twice(candidates: list[Candidate[object]]
     live = sum(candidate.live for candidate in candidates)
     riders = live + min(RECORDED_ROWS, len(candidates) - live)
     assert len(picked) == len(set(picked)) == min(room, riders)
+
+
+@given(CANDIDATES, st.integers(1, 50))
+def test_recorded_audio_costs_live_streams_one_place_at_most(
+    candidates: list[Candidate[object]], room: int
+) -> None:
+    picked = set(pick(candidates, 20.0, room))
+    calls = [candidate.key for candidate in candidates if candidate.live]
+    assert sum(call in picked for call in calls) >= min(len(calls), room - 1)
 
 
 @given(CANDIDATES, st.integers(1, 50))

@@ -13,9 +13,10 @@ from wire.messages import StreamOptions
 CHUNK = 100
 
 
-def make(start: int = 0) -> Stream:
+def make(start: int = 0, *, recorded: bool = False) -> Stream:
+    options = StreamOptions(recorded=recorded)
     return Stream(
-        id="s", epoch=1, gateway="g", tenant="acme", options=StreamOptions(), start=start, lease=Lease(3, 1)
+        id="s", epoch=1, gateway="g", tenant="acme", options=options, start=start, lease=Lease(3, 1)
     )
 
 
@@ -62,6 +63,18 @@ def test_since_is_the_arrival_of_the_chunk_s_last_sample() -> None:
     assert waits == [1.0, 2.0, 2.0]
     stream.flush(1, 7.0)
     assert stream.since(CHUNK) == 7.0
+
+
+def test_recorded_audio_has_waited_since_it_last_rode() -> None:
+    stream = make(recorded=True)
+    stream.audio(0, pcm(1000), 1.0)
+    assert stream.since(CHUNK) == 1.0
+    stream.take(CHUNK, 2, 5.0)
+    assert stream.since(CHUNK) == 5.0
+    live = make()
+    live.audio(0, pcm(1000), 1.0)
+    live.take(CHUNK, 1, 5.0)
+    assert live.since(CHUNK) == 1.0
 
 
 def test_a_row_may_hold_several_chunks_but_whole_ones() -> None:

@@ -44,7 +44,7 @@ class GatewayError(Exception):
     status = 500
     close_code = 4000
     retry_after_s: float | None = None
-    headers: ClassVar[Mapping[str, str]] = {}  # of the answer, beside those that every refusal has
+    headers: Mapping[str, str] = {}  # of the answer, beside those that every refusal has
 
     def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
         self.detail = detail
@@ -139,6 +139,10 @@ class MethodNotAllowed(GatewayError):
     status = 405
     headers = {"allow": "POST"}
     close_code = 1008
+
+    def __init__(self, detail: str = "", *, allow: str = "POST") -> None:
+        super().__init__(detail)
+        self.headers = {"allow": allow}
 
 
 class AccessRefused(GatewayError):

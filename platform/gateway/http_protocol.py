@@ -63,7 +63,8 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
     lingering: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # Django reads forms. Twisted would too, and answer a malformed one with a bare 400.
+        super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
         self.outlet = Outlet()
 
     # ---- from the client

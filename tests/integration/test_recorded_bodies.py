@@ -164,8 +164,8 @@ async def _cut_off(caller: Line) -> bool:
     ("method", "path", "status", "code", "allow"),
     [
         ("GET", "/v1/listen", 426, "upgrade_required", "GET, POST"),
-        ("PUT", "/v1/listen", 405, "method_not_allowed", "POST"),
-        ("DELETE", "/v1/listen", 405, "method_not_allowed", "POST"),
+        ("PUT", "/v1/listen", 405, "method_not_allowed", "GET, POST"),
+        ("DELETE", "/v1/listen", 405, "method_not_allowed", "GET, POST"),
         ("GET", TRANSCRIPTIONS, 405, "method_not_allowed", "POST"),
     ],
 )

@@ -11,7 +11,14 @@ import msgspec
 
 from config import env
 from gateway import outbound, parameters, problem, process, query
-from gateway.errors import BadBody, GatewayError, UnsupportedBody, UpgradeRequired, UploadTooLarge
+from gateway.errors import (
+    BadBody,
+    GatewayError,
+    MethodNotAllowed,
+    UnsupportedBody,
+    UpgradeRequired,
+    UploadTooLarge,
+)
 from gateway.parameters import ListenParameters
 from gateway.query import Parameter
 from gateway.recorded import hearing, languages, later, turns
@@ -50,7 +57,7 @@ class Listen(Application):
     path = PATH
 
     def not_post(self, method: str) -> GatewayError:
-        return UpgradeRequired() if method == "GET" else super().not_post(method)
+        return UpgradeRequired() if method == "GET" else MethodNotAllowed(allow="GET, POST")
 
     def problem(self, error: GatewayError, request_id: str) -> dict[str, Any]:
         return {**problem.body(error, request_id)}

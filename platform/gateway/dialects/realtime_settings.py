@@ -181,17 +181,18 @@ def _turn_detection(settings: Settings, where: str, value: object) -> Settings:
         raise Refused(f"{where}.silence_duration_ms", "a whole number of milliseconds")
     if given.get("eagerness") not in (None, *EAGERNESS):
         raise Refused(f"{where}.eagerness", ", ".join(EAGERNESS))
+    for name in ("threshold", "prefix_padding_ms"):
+        if not isinstance(given.get(name), int | float | None):
+            raise Refused(f"{where}.{name}", "a number")
     known = SERVER_VAD if kind == "server_vad" else {"eagerness": "auto"}
-    turns = {**known, "type": kind} | {
-        name: given[name] for name in known if given.get(name) is not None and _plain(given[name])
-    }
+    turns = {**known, "type": kind} | {name: given[name] for name in known if given.get(name) is not None}
     return replace(settings, turns=turns, turns_given=True)
 
 
 def _noise_reduction(settings: Settings, where: str, value: object) -> Settings:
-    given = None if value is None else _object(where, value)
-    kind = None if given is None else given.get("type")
-    return replace(settings, noise_reduction={"type": kind} if isinstance(kind, str) else None)
+    kind = _object(where, value).get("type") if value is not None else None
+    shown = None if kind is None else {"type": _text(f"{where}.type", kind, MAX_TEXT)}
+    return replace(settings, noise_reduction=shown)
 
 
 # Today's shape is nested, the beta's flat.
@@ -201,10 +202,6 @@ _READERS: dict[tuple[str, str], Callable[[Settings, str, object], Settings]] = {
     ("turn_detection", "turn_detection"): _turn_detection,
     ("noise_reduction", "input_audio_noise_reduction"): _noise_reduction,
 }
-
-
-def _plain(value: object) -> bool:
-    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= MAX_TEXT)
 
 
 def _object(where: str, value: object) -> Object:

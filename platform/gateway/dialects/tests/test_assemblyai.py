@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.about import About
-from gateway.dialects.assemblyai import AssemblyAI, error_code, refusal
+from gateway.dialects.assemblyai import MAX_TEXT_BYTES, AssemblyAI, error_code, refusal
 from gateway.dialects.assemblyai_settings import Settings
 from gateway.dialects.base import Change
 from gateway.errors import (
@@ -164,6 +164,25 @@ def test_a_change_of_silence_is_a_change_of_the_stream() -> None:
     assert isinstance(answer, Answer)
     with pytest.raises(BadMessage, match="min_turn_silence"):
         list(Client().dialect.decode('{"type":"UpdateConfiguration","min_turn_silence":"long"}'))
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (json.dumps({"type": "KeepAlive", "x": "x" * MAX_TEXT_BYTES}), "at most 65536"),
+        ('{"type":' + "[" * 60_000, "JSON object"),
+        ('{"type":"UpdateConfiguration","format_turns":' + "[" * 60_000, "JSON"),
+        ("[]", "JSON object"),
+        ("", "JSON object"),
+        ('{"type":1}', "JSON object"),
+        ('{"type":"\ud800"}', "JSON object"),
+        (json.dumps({"type": "Sing" * 1000}), "Type 'SingSing"),
+    ],
+)
+def test_what_is_no_message_is_refused_by_name(message: str, why: str) -> None:
+    with pytest.raises(BadMessage, match=why) as refused:
+        list(Client().dialect.decode(message))
+    assert len(refused.value.sentence) < 300
 
 
 JSON = st.recursive(

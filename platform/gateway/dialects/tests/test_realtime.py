@@ -286,6 +286,25 @@ def test_audio_is_base64_text() -> None:
     assert list(dialect.decode(json.dumps(AUDIO | {"audio": ""}))) == []
 
 
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ('{"type":' + "[" * 500_000, "JSON object"),
+        ('{"type":"session.update","session":' + '{"audio":' * 100_000, "JSON object"),
+        ("[]", "JSON object"),
+        ("", "JSON object"),
+        ('{"type":1}', "JSON object"),
+        ('{"type":"\ud800"}', "JSON object"),
+        (json.dumps({"type": "sing" * 100_000, "event_id": [1]}), "Type 'singsing"),
+        (json.dumps(AUDIO | {"audio": "A" * 1_000_001}), "base64"),
+    ],
+)
+def test_what_is_no_event_is_refused_by_name(message: str, why: str) -> None:
+    with pytest.raises(BadMessage, match=why) as refused:
+        list(Realtime(Settings(), beta=False).decode(message))
+    assert len(refused.value.sentence) < 300
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),

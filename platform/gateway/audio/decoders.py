@@ -11,7 +11,16 @@ from gateway.audio.flac import Flac
 from gateway.audio.mp3 import Mp3
 from gateway.audio.opus import OpusPackets
 from gateway.audio.raw import Raw
-from gateway.audio.recognise import HEAD_BYTES, NOT_KNOWN, STRONG, Found, Skip, is_wav, recognise
+from gateway.audio.recognise import (
+    HEAD_BYTES,
+    MAX_TAGS,
+    NOT_KNOWN,
+    STRONG,
+    Found,
+    Skip,
+    is_wav,
+    recognise,
+)
 from gateway.audio.wav import Wav
 from gateway.errors import BadAudio
 
@@ -37,7 +46,7 @@ class Recognised:
         self._inner: Decoder | None = None
         self._head = b""
         self._skip = 0  # of a tag
-        self._skipped = False
+        self._tags = 0
 
     @property
     def input_ms(self) -> int:
@@ -78,14 +87,14 @@ class Recognised:
                 self._inner = Wav(self._form.lanes)
             elif last or len(head) >= _RIFF_BYTES or not b"RIFF".startswith(head[:4]):
                 self._inner = self._expected()
-        elif isinstance(found := recognise(head), Skip):
-            self._skip, self._skipped = found.size, True
+        elif isinstance(found := recognise(head), Skip) and self._tags < MAX_TAGS:
+            self._skip, self._tags = found.size, self._tags + 1
             return True
         elif isinstance(found, Found) and (not self._bare or found.demuxer in STRONG):
             self._inner = self._for(found.demuxer)
         elif self._said is not None and (enough or self._said.kind is Kind.PACKETS):
             self._inner = self._expected()
-        elif self._skipped and enough:
+        elif self._tags and enough:
             self._inner = self._for("mp3")  # only that has such tags and padding after them
         elif enough:
             raise BadAudio(NOT_KNOWN)

@@ -19,7 +19,16 @@ from av.container import InputContainer
 from gateway.audio import libav, raw
 from gateway.audio.base import AudioFormat, Pcm
 from gateway.audio.encodings import ENCODINGS, Kind
-from gateway.audio.recognise import HEAD_BYTES, NOT_KNOWN, STRONG, Found, Skip, is_wav, recognise
+from gateway.audio.recognise import (
+    HEAD_BYTES,
+    MAX_TAGS,
+    NOT_KNOWN,
+    STRONG,
+    Found,
+    Skip,
+    is_wav,
+    recognise,
+)
 from gateway.audio.shaper import Shaper
 from gateway.errors import BadAudio
 
@@ -117,7 +126,9 @@ def _demuxer(file: BufferedReader, form: AudioFormat) -> str | None:
     file.seek(0)
     if said is not None and said.kind is Kind.RAW:
         return "wav" if is_wav(head) else None
-    while isinstance(found := recognise(head), Skip):
+    for _ in range(MAX_TAGS):
+        if not isinstance(found := recognise(head), Skip):
+            break
         file.seek(found.size, 1)
         head = file.read(HEAD_BYTES)
         if not isinstance(recognise(head), Found | Skip):

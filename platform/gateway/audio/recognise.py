@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # Enough to tell: the second sync byte of an MPEG transport stream is at 188.
 HEAD_BYTES = 192
 _ID3_HEADER = 10
+MAX_TAGS = 16  # in a row, before something else must come: an empty one is ten bytes and as much work
 NOT_KNOWN = (
     "It begins like no container that is known here: give encoding and sample_rate if it is raw audio."
 )

@@ -15,6 +15,7 @@ from gateway.errors import BadAudio
 
 MAX_HEADER_BYTES = 2**20  # pictures and notes may come before the samples
 _UNKNOWN_SIZE = 0x7FFF_0000  # what nobody sends in one piece: a placeholder, like 0
+_FIRST_CHUNK = 12
 _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _ENCODINGS = {
     (_PCM, 8): "unsigned8",
@@ -33,7 +34,8 @@ class Wav:
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
-        self._buffer = b""
+        self._buffer = bytearray()  # from its front parts are taken at no cost
+        self._at, self._form = _FIRST_CHUNK, b""  # how far the header was read, and the format in it
         self._inner: Decoder | None = None
         self._earlier_ms = 0  # in those before this one
         self._left: int | None = None  # bytes of samples still to come; None: until the end
@@ -66,23 +68,23 @@ class Wav:
 
     def _header(self) -> Iterator[Pcm] | None:
         buffer = self._buffer
-        if len(buffer) < 12:
+        if len(buffer) < _FIRST_CHUNK:
             return None
-        if not is_wav(buffer):
+        if not is_wav(bytes(buffer[:_FIRST_CHUNK])):
             raise BadAudio("It does not begin with a WAV header.")
         if buffer[:4] == b"RIFX":
             return self._begin(Container("wav", self._lanes), 0, None)
-        at, form = 12, b""
-        while len(buffer) >= at + 8:
+        while len(buffer) >= self._at + 8:
+            at = self._at
             name, size = buffer[at : at + 4], int.from_bytes(buffer[at + 4 : at + 8], "little")
             if name == b"data":
-                return self._samples_begin(form, at + 8, size)
+                return self._samples_begin(self._form, at + 8, size)
             if len(buffer) < at + 8 + size:
                 break
             if name == b"fmt ":
-                form = buffer[at + 8 : at + 8 + size]
-            at += 8 + size + size % 2
-        if len(buffer) > MAX_HEADER_BYTES or at > MAX_HEADER_BYTES:
+                self._form = bytes(buffer[at + 8 : at + 8 + size])
+            self._at += 8 + size + size % 2
+        if len(buffer) > MAX_HEADER_BYTES or self._at > MAX_HEADER_BYTES:
             raise BadAudio(f"Its WAV header is longer than {MAX_HEADER_BYTES} bytes.")
         return None
 
@@ -111,7 +113,7 @@ class Wav:
 
     def _begin(self, inner: Decoder, start: int, size: int | None) -> Iterator[Pcm]:
         self._inner, self._left = inner, size
-        self._buffer = self._buffer[start:]
+        del self._buffer[:start]
         self._step = self._samples
         return iter(())
 
@@ -121,17 +123,17 @@ class Wav:
         if self._left == 0:
             self._left, self._step = self._pad, self._skip
             return iter(())
-        data = self._buffer[: self._left]
-        self._buffer = self._buffer[len(data) :]
+        data = bytes(self._buffer[: self._left])
+        del self._buffer[: len(data)]
         if self._left is not None:
             self._left -= len(data)
         return self._inner.feed(data)
 
     def _trailer(self) -> Iterator[Pcm] | None:
         """After the samples that were announced: another chunk, another WAV, or the header was wrong."""
-        if len(self._buffer) < 12:
+        if len(self._buffer) < _FIRST_CHUNK:
             return None
-        if is_wav(self._buffer):
+        if is_wav(bytes(self._buffer[:_FIRST_CHUNK])):
             return self._next()
         if not self._buffer[:4].isascii() or not self._buffer[:4].decode().isprintable():
             self._left, self._step = None, self._samples
@@ -142,7 +144,7 @@ class Wav:
 
     def _skip(self) -> Iterator[Pcm] | None:
         skipped = min(len(self._buffer), self._left or 0)
-        self._buffer = self._buffer[skipped:]
+        del self._buffer[:skipped]
         self._left = (self._left or 0) - skipped
         if self._left:
             return None
@@ -152,4 +154,5 @@ class Wav:
     def _next(self) -> Iterator[Pcm]:
         yield from self._inner.finish() if self._inner else ()
         self._earlier_ms = self.input_ms
+        self._at, self._form = _FIRST_CHUNK, b""
         self._inner, self._step = None, self._header

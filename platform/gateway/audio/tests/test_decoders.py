@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from contextlib import suppress
 from functools import cache
 
@@ -139,6 +140,13 @@ def test_a_wav_is_read_as_the_wav_it_is_whatever_it_was_called(encoding):
         (lane,), milliseconds = decoded(AudioFormat(encoding, 8_000), parts)
         assert np.array_equal(lane, samples[:, 0])
         assert milliseconds == 600
+
+
+def test_tags_without_end_are_not_looked_through():
+    """Ten bytes each: a few messages of them would be many seconds of work."""
+    began = time.process_time()
+    assert decoded(AudioFormat(None), [(b"ID3\x04" + bytes(6)) * 300_000])[1] == 0
+    assert time.process_time() - began < 3
 
 
 def test_samples_that_begin_like_a_wav_are_samples():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,15 @@ def test_a_tag_in_front_is_no_matter(tmp_path):
     tag = b"ID3\x03\x00\x00\x00\x04\x00\x00" + bytes(65_536)
     assert probe(saved(tmp_path, tag + data), UNSAID).container == "mp3"
     assert abs(heard(saved(tmp_path, tag + data))[1] - 600) < 80
+
+
+def test_tags_without_end_are_not_looked_through(tmp_path):
+    """Ten bytes each, and as much work as a large one."""
+    path = saved(tmp_path, (b"ID3\x04" + bytes(6)) * 1_000_000)
+    began = time.process_time()
+    with pytest.raises(BadAudio, match="known here"):
+        probe(path, UNSAID)
+    assert time.process_time() - began < 2
 
 
 def test_stereo_is_mixed_or_kept_apart(tmp_path):

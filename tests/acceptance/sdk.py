@@ -71,9 +71,11 @@ def recorded(stack: Stack, key: str) -> Iterator[Any]:
 
 
 def client(stack: Stack, key: str, **options: Any) -> DeepgramClient:
+    """`key` may be an access token, which the SDK sends in another manner."""
     http, ws = stack.http_url, stack.ws_url
     where = DeepgramClientEnvironment(base=http, production=ws, agent=ws, agent_rest=http)
-    return DeepgramClient(api_key=key, environment=where, **options)
+    name = "access_token" if key.startswith("eyJ") else "api_key"
+    return DeepgramClient(environment=where, **{name: key}, **options)
 
 
 @contextmanager

@@ -20,6 +20,22 @@ def test_projects_of_the_tenant_are_listed_newest_first_and_page_by_page(ask: As
     assert rest["next_cursor"] is None
 
 
+def test_pages_show_every_project_once_while_others_come_and_go(ask: Asker, acme: Any) -> None:
+    old = [services.create_project(acme.tenant, f"P{number}") for number in range(6)]
+    seen, cursor = [], ""
+    while True:
+        page = ask.get(f"/v1/projects?limit=2{cursor}").body
+        seen += [project["name"] for project in page["projects"]]
+        services.create_project(acme.tenant, "Newer")
+        if len(seen) == 2:
+            services.archive_project(old[5])  # has been shown, and is where the next page begins
+            services.archive_project(old[2])  # has not
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == ["P5", "P4", "P3", "P1", "P0", "Calls"]
+
+
 def test_a_page_that_ends_with_the_list_has_no_next(ask: Asker, acme: Any) -> None:
     assert ask.get("/v1/projects?limit=1").body["next_cursor"] is None
 

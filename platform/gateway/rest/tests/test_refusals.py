@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import RequestFactory
+from django.utils import timezone
 
-from gateway import errors_page
+from gateway import errors_page, tokens
 from gateway.errors import Unavailable
 from gateway.rest.refusals import refuse
-from gateway.rest.tests.conftest import Answer, Asker, House
+from gateway.rest.tests.conftest import Answer, Asker, House, key_of
 from tenants import errors as tenants_errors
+from tenants import selectors, services
+from tenants.access import TenantState
+from tenants.models import APIKey
+from tenants.scope import tenant_scope
 
 CODES = {code for code, *_ in errors_page.rows()}
 KEYS = {"category", "message", "details", "request_id", "err_code", "err_msg"}
@@ -97,3 +103,55 @@ def test_what_tenants_refuse_keeps_its_code(cause: Exception, status: int, code:
 def test_when_to_try_again_is_at_least_a_second() -> None:
     answer = refuse(RequestFactory().get("/v1/x"), Unavailable(retry_after_s=0.1))
     assert answer["Retry-After"] == "1"
+
+
+def test_a_key_that_has_ended_says_how(house: House, acme: Any) -> None:
+    key, text = services.issue_key(acme.project, name="Short")
+    with tenant_scope(acme.tenant.id):
+        APIKey.objects.filter(id=key.id).update(expires_at=timezone.now())
+    assert named(Asker(text).get("/v1/models")) == (401, "key_expired")
+    services.set_tenant_state(acme.tenant, TenantState.SUSPENDED)
+    assert named(Asker(acme.secret).get("/v1/models")) == (403, "tenant_suspended")
+
+
+def test_a_token_that_is_no_good_says_why(house: House, acme: Any) -> None:
+    def of(age_s: int) -> str:
+        return tokens.issue(
+            selectors.find_key(acme.secret), ttl_s=30, now=timezone.now() - timedelta(seconds=age_s)
+        )
+
+    assert named(Asker("eyJ.nothing").get("/v1/models")) == (401, "token_malformed")
+    head, said, _ = of(0).split(".")
+    assert named(Asker(f"{head}.{said}.{'A' * 43}").get("/v1/models")) == (401, "token_invalid")
+    assert named(Asker(of(31)).get("/v1/models")) == (401, "token_expired")
+    assert named(Asker(of(0)).post("/v1/auth/grant", {})) == (403, "token_not_allowed")
+    assert Asker(of(0)).get("/v1/models").status == 200
+
+
+def test_an_address_with_too_many_bad_keys_waits(house: House) -> None:
+    house.authenticator.failures.per_minute = 1
+    assert named(Asker("nonsense").get("/v1/models")) == (401, "key_malformed")
+    answer = Asker("nonsense").get("/v1/models")
+    assert named(answer) == (429, "too_many_failures")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+def test_keys_that_cannot_be_looked_up_are_not_called_bad(house: House, acme: Any) -> None:
+    async def away(prefix: str) -> None:
+        raise OSError
+
+    house.authenticator.keys.find = away
+    answer = Asker(acme.secret).get("/v1/models")
+    assert named(answer) == (503, "auth_unavailable")
+    assert answer.headers["Retry-After"]
+
+
+def test_a_key_is_not_issued_without_a_name_or_in_a_project_that_has_just_been_archived(
+    house: House, acme: Any
+) -> None:
+    house.authenticator.keys.keep_s = 60
+    ask, at = key_of(acme), f"/v1/projects/{acme.project.id}/keys"
+    assert named(ask.post(at, {"comment": "  "})) == (400, "name_missing")
+    # The key is remembered as good for a moment; the database knows better.
+    services.archive_project(acme.project)
+    assert named(ask.post(at, {"comment": "Late"})) == (409, "project_archived")

@@ -112,11 +112,13 @@ def test_pages_show_every_request_once_while_others_end(ask: Asker, acme: Any, a
         late += 1
         # One that has begun meanwhile, and one that had begun long before and has ended now.
         record_requests([request(acme, f"new {late}", started_at="2027-01-01T00:00:00+00:00")])
+        if late == 1:
+            record_requests([request(acme, "old", started_at="2025-01-01T00:00:00+00:00")])
         if page["next_cursor"] is None:
             break
         cursor = f"&cursor={page['next_cursor']}"
     assert len(seen) == len(set(seen))
-    assert set(seen) == {*names, "same time"}
+    assert set(seen) == {*names, "same time", "old"}
 
 
 def test_a_page_by_number_goes_on_by_cursor(ask: Asker, acme: Any, at: str) -> None:

@@ -162,7 +162,7 @@ class AccessRefused(GatewayError):
 
 
 class OtherProject(GatewayError):
-    """An API key issues and revokes keys in its own project only. Use a key of that project."""
+    """An API key does this in its own project only. Use a key of that project."""
 
     code = "other_project"
     status = 403

@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema
 from pydantic import Field
 
-from gateway.errors import UnknownId
+from gateway import callbacks
+from gateway.errors import OtherProject, UnknownId
 from gateway.rest import pages
 from gateway.rest.access import for_tenant, grant_of, project_of
 from gateway.rest.operations import operation
@@ -37,6 +38,13 @@ class Project(ListedProject):
 class Projects(Schema):
     projects: list[ListedProject]
     next_cursor: str | None = Field(description=pages.NEXT_CURSOR_MEANS)
+
+
+class CallbackSecret(Schema):
+    secret: str = Field(
+        description="To check the header `webhook-signature` with.",
+        examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+    )
 
 
 class Balance(Schema):
@@ -83,6 +91,21 @@ async def get_project(request: HttpRequest, project_id: str) -> Project:
         mip_opt_out=True,
         archived=row.archived_at is not None,
     )
+
+
+@router.get(
+    "/projects/{project_id}/callback_secret",
+    **operation(Scope.KEYS_WRITE, CallbackSecret, refused=(404,)),
+    summary="Get the secret of callbacks",
+)
+async def get_callback_secret(request: HttpRequest, project_id: str) -> CallbackSecret:
+    """What the callbacks of the key's own project are signed with. It stays the same."""
+    grant = grant_of(request)
+    row = await for_tenant(grant, project_of, grant, project_id)
+    if row.id != grant.project_id:
+        # Whoever has it can sign in our name.
+        raise OtherProject()
+    return CallbackSecret(secret=callbacks.secret_of(row.id))
 
 
 @router.get(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from gateway import callbacks
 from gateway.rest.tests.conftest import Asker
 from tenants import services
 
@@ -52,6 +53,15 @@ def test_an_archived_project_can_still_be_looked_up(ask: Asker, acme: Any) -> No
     services.archive_project(over)
     assert ask.get(f"/v1/projects/{over.id}").body["archived"] is True
     assert ask.get(f"/v1/projects/{over.id}/usage").status == 200
+
+
+def test_the_secret_of_callbacks_is_for_keys_of_the_project(ask: Asker, acme: Any, rival: Any) -> None:
+    found = ask.get(f"/v1/projects/{acme.project.id}/callback_secret")
+    assert found.body == {"secret": callbacks.secret_of(acme.project.id)}
+    assert found.headers["Cache-Control"] == "no-store"
+    other = services.create_project(acme.tenant, "Other")
+    refused = ask.get(f"/v1/projects/{other.id}/callback_secret")
+    assert (refused.status, refused.code) == (403, "other_project")
 
 
 def test_there_are_no_balances(ask: Asker, acme: Any) -> None:

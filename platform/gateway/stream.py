@@ -221,7 +221,7 @@ class Stream:
                     self.session.receive_audio(pcm, self._earlier_ms + self._audio.input_ms)
                 await self._moved()
             else:
-                async for pcm in in_thread(pieces):
+                async for pcm in in_thread(pieces, of_a_file=self.parameters.recorded):
                     self.session.receive_audio(pcm, self._earlier_ms + self._audio.input_ms)
                     await self._moved()
                     if self.session.state is not State.OPEN:

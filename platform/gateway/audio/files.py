@@ -6,6 +6,7 @@ Blocking, so meant for a thread: `async for pcm in in_thread(audio.pieces())`.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,12 +33,20 @@ from gateway.audio.recognise import (
 from gateway.audio.shaper import Shaper
 from gateway.errors import BadAudio
 
+# Read without any audio in it, and for how long: pictures between two samples are as many as that. What goes
+# on like this would keep a thread busy for as long as the file lasts: for minutes with a gigabyte of zeros.
+MAX_UNHEARD_BYTES = 64 * 2**20
+MAX_UNHEARD_S = 5.0
 _READ_BYTES = 64_000
+# Formats with no place for their length. libav guesses it by the first frames, and is wrong by a factor where
+# those are silent; only the notes of an MP3's encoder are to be trusted.
+_GUESSED = frozenset({"aac", "mp3"})
+_NOTES = (b"Xing", b"Info", b"VBRI")
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    duration_ms: int | None  # as the container has it; None where it does not say
+    duration_ms: int | None  # as the file says itself; None where it does not
     channels: int
     sample_rate: int
     codec: str
@@ -53,8 +62,9 @@ def probe(path: Path, form: AudioFormat) -> FileInfo:
             frames = path.stat().st_size // (raw.SAMPLE_BYTES[encoding] * form.channels)
             milliseconds = frames * 1000 // form.sample_rate
             return FileInfo(milliseconds, form.channels, form.sample_rate, encoding, "raw")
-        with _opened(file, demuxer, Shaper(1)) as (container, stream):
-            duration = container.duration
+        says_length = demuxer not in _GUESSED or _has_notes(file)
+        with _opened(file, demuxer, Shaper(1)) as (_, container, stream):
+            duration = container.duration if says_length else None
             return FileInfo(
                 duration_ms=None if duration is None or duration < 0 else duration * 1000 // av.time_base,
                 channels=stream.codec_context.channels,
@@ -88,21 +98,25 @@ class FileAudio:
                         yield from self._raw.feed(data)
                     yield from self._raw.finish()
                 return
-            with _opened(file, demuxer, self._shaper) as (container, stream):
+            with _opened(file, demuxer, self._shaper) as (source, container, stream):
                 for samples, rate in libav.decode(container, stream):
                     yield from self._shaper.take(samples, rate)
+                    source.heard()
             yield from self._shaper.finish()
 
 
 @contextmanager
 def _opened(
     file: BufferedReader, demuxer: str, shaper: Shaper
-) -> Iterator[tuple[InputContainer, AudioStream]]:
+) -> Iterator[tuple[_Source, InputContainer, AudioStream]]:
+    source = _Source(file)
     try:
-        with libav.open_input(_Source(file), demuxer, {}) as container:
-            yield container, libav.first_audio(container)
+        with libav.open_input(source, demuxer, {}) as container:
+            yield source, container, libav.first_audio(container)
     except (av.FFmpegError, ValueError) as error:
+        source.must_be_heard()
         raise BadAudio(libav.hint(demuxer, shaper.input_ms)) from error
+    source.must_be_heard()
 
 
 class _Source:
@@ -110,7 +124,28 @@ class _Source:
 
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
-        self.read, self.tell = file.read, file.tell
+        self.tell = file.tell
+        self._enough = False
+        self.heard()
+
+    def heard(self) -> None:
+        """There was audio, and all of it was taken."""
+        self._unheard, self._since = 0, time.monotonic()
+
+    def read(self, size: int) -> bytes:
+        late = time.monotonic() - self._since > MAX_UNHEARD_S
+        self._enough = self._enough or late or self._unheard > MAX_UNHEARD_BYTES
+        if self._enough:
+            return b""
+        data = self._file.read(size)
+        self._unheard += len(data)
+        return data
+
+    def must_be_heard(self) -> None:
+        if self._enough:
+            raise BadAudio(
+                f"It has {MAX_UNHEARD_BYTES} bytes, or {MAX_UNHEARD_S:g} s of reading, without audio."
+            )
 
     def seek(self, offset: int, whence: int) -> int:
         try:
@@ -141,3 +176,16 @@ def _demuxer(file: BufferedReader, form: AudioFormat) -> str | None:
     if said is not None and said.demuxer:
         return said.demuxer
     raise BadAudio(NOT_KNOWN)
+
+
+def _has_notes(file: BufferedReader) -> bool:
+    """Whether an MP3's first frame is one with notes about the file. The file is at its start again."""
+    at, head = 0, file.read(HEAD_BYTES)
+    for _ in range(MAX_TAGS):
+        if not isinstance(found := recognise(head), Skip):
+            break
+        at += found.size
+        file.seek(at)
+        head = file.read(HEAD_BYTES)
+    file.seek(0)
+    return any(note in head for note in _NOTES)

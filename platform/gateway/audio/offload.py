@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.audio.base import Pcm
 
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="decode")
+# Of their own: a piece of a hostile file can take seconds, for which nobody live should wait.
+_file_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="decode-file")
 
 
-async def in_thread(pieces: Iterator[Pcm]) -> AsyncIterator[Pcm]:
+async def in_thread(pieces: Iterator[Pcm], *, of_a_file: bool = False) -> AsyncIterator[Pcm]:
     """The same pieces, each made in a thread while the loop goes on; one at a time, in order."""
     loop = asyncio.get_running_loop()
-    while (piece := await loop.run_in_executor(_threads, next, pieces, None)) is not None:
+    threads = _file_threads if of_a_file else _threads
+    while (piece := await loop.run_in_executor(threads, next, pieces, None)) is not None:
         yield piece

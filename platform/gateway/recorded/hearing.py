@@ -38,7 +38,7 @@ async def silently(final: Transcript) -> None:
 async def look_into(upload: Upload, parameters: ListenParameters) -> ListenParameters:
     """The parameters as the file has them. Refuses what is no audio, and what is too much of it."""
     upload.must_be_something()
-    info: FileInfo = await in_thread(probe, upload.path, parameters.format)
+    info: FileInfo = await in_thread(probe, upload.path, parameters.format, looking=True)
     longest_s = env.RECORDED_MAX_SECONDS.read()
     if info.duration_ms is not None and info.duration_ms > longest_s * 1000:
         raise _too_long(longest_s, f" and this one says that it is {info.duration_ms / 1000:.0f}")

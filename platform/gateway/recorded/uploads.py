@@ -24,6 +24,8 @@ T = TypeVar("T")
 # Gathered before it goes to a thread: a trip there costs more than a small write.
 _WRITE_BYTES = 256 * 1024
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="upload")
+# Of its own: looking into a hostile file can take seconds, for which no upload should wait.
+_looking = ThreadPoolExecutor(max_workers=4, thread_name_prefix="look")
 
 
 @dataclass
@@ -123,9 +125,10 @@ class Upload(AbstractContextManager["Upload"]):
         return UploadTooLarge(f"At most {self._max_bytes} bytes are taken.")
 
 
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
+async def in_thread(function: Callable[..., T], *args: Any, looking: bool = False) -> T:
     """A small piece of work on a file. Waited for when cancelled too: the file is closed after it."""
-    work: Awaitable[T] = asyncio.get_running_loop().run_in_executor(_threads, function, *args)
+    threads = _looking if looking else _threads
+    work: Awaitable[T] = asyncio.get_running_loop().run_in_executor(threads, function, *args)
     done = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(done)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gateway.audio import files
 from gateway.audio.base import MAX_PIECE_BYTES, AudioFormat
 from gateway.audio.files import FileAudio, FileInfo, probe
 from gateway.audio.tests.sounds import damaged, decoded, encode, likeness, sweep
@@ -128,10 +131,89 @@ def test_hours_in_a_few_bytes_come_piece_by_piece(tmp_path):
     pieces.close()
 
 
+# Too little of it to be heard, and then more nothing than anybody would wait for.
+@pytest.mark.parametrize(
+    ("container", "codec"), [("matroska", "pcm_s16le"), ("mpegts", "mp2"), ("flv", "mp3")]
+)
+@pytest.mark.parametrize("use", [probe, heard])
+def test_a_file_is_not_searched_for_ever(tmp_path, monkeypatch, container, codec, use):
+    monkeypatch.setattr(files, "MAX_UNHEARD_BYTES", 3 * 2**20)
+    path = saved(tmp_path, encode(container, codec.replace("mp3", "libmp3lame"), 44_100, sweep(44_100))[:900])
+    with path.open("ab") as file:
+        file.truncate(10**9)
+    began = time.process_time()
+    with suppress(BadAudio):
+        use(path, UNSAID)
+    with pytest.raises(BadAudio, match="3145728 bytes, or 5 s of reading, without audio"):
+        heard(path)
+    assert time.process_time() - began < 4
+
+
+def test_nor_is_one_that_is_searched_slowly(tmp_path, monkeypatch):
+    """A chunk of WAV is eight bytes at least, and as many zeros are one."""
+    monkeypatch.setattr(files, "MAX_UNHEARD_S", 0.2)
+    path = saved(tmp_path, wav(sweep(16_000))[:36])
+    with path.open("ab") as file:
+        file.truncate(50 * 2**20)
+    began = time.process_time()
+    with pytest.raises(BadAudio, match=r"0\.2 s of reading, without audio"):
+        probe(path, UNSAID)
+    assert time.process_time() - began < 4
+
+
+def test_time_in_which_nobody_asks_for_more_does_not_count(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    audio = FileAudio(saved(tmp_path, encode("matroska", "pcm_s16le", 16_000, sweep(16_000, 20.0))), UNSAID)
+    for _ in audio.pieces():
+        now[0] += 60
+    assert audio.input_ms == 20_000
+    assert now[0] > 600
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate", "options"),
+    [("adts", "aac", 16_000, {}), ("mp3", "libmp3lame", 16_000, {"write_xing": "0"})],
+)
+def test_a_guess_of_the_length_is_not_believed(tmp_path, container, codec, rate, options):
+    """Recordings that begin with silence would be refused as many times as long as they are."""
+    samples = np.concatenate([np.zeros((rate * 20, 1), np.int16), sweep(rate, 20.0)])
+    path = saved(tmp_path, encode(container, codec, rate, samples, **options))
+    assert probe(path, UNSAID).duration_ms is None
+    assert 40_000 <= heard(path)[1] < 40_200
+
+
+def test_what_the_notes_of_an_mp3_say_is_believed_behind_tags_too(tmp_path):
+    data = encode("mp3", "libmp3lame", 16_000, sweep(16_000, 3.0), id3v2_version="0")
+    tag = b"ID3\x03\x00\x00\x00\x04\x00\x00" + bytes(65_536)
+    for start in (b"", tag, tag * 2):
+        duration = probe(saved(tmp_path, start + data), UNSAID).duration_ms
+        assert duration is not None
+        assert abs(duration - 3_000) < 80
+
+
+def test_a_few_bytes_that_claim_to_be_hours_say_so(tmp_path):
+    data = bytearray(encode("flac", "flac", 16_000, sweep(16_000)))
+    data[21:26] = bytes([data[21] & 0xF0 | 0x0F]) + b"\xff" * 4  # the number of samples, 36 bits of it
+    duration = probe(saved(tmp_path, bytes(data)), UNSAID).duration_ms
+    assert duration is not None
+    assert duration > 24 * 3_600_000
+    assert abs(heard(tmp_path / "audio")[1] - 600) <= 1  # and are what they are
+
+
 @pytest.mark.parametrize(
     "kind",
-    [("ipod", "aac", 44_100), ("flac", "flac", 16_000), ("ogg", "libopus", 48_000), ("avi", "mp2", 16_000)],
-)
+    [
+        ("ipod", "aac", 44_100), ("flac", "flac", 16_000), ("ogg", "libopus", 48_000), ("avi", "mp2", 16_000),
+        ("wav", "pcm_s16le", 16_000), ("wav", "adpcm_ms", 16_000), ("webm", "libopus", 48_000),
+        ("matroska", "flac", 16_000), ("mp3", "libmp3lame", 24_000), ("adts", "aac", 16_000),
+        ("mpegts", "aac", 16_000), ("mpeg", "mp2", 48_000), ("flv", "libmp3lame", 44_100),
+        ("aiff", "pcm_s16be", 16_000), ("caf", "alac", 16_000), ("au", "pcm_mulaw", 8_000),
+        ("w64", "pcm_s16le", 16_000), ("wv", "wavpack", 16_000),
+        ("asf", "libmp3lame", 44_100), ("amr", "libopencore_amrnb", 8_000),
+    ],
+    ids=lambda kind: " in ".join(reversed(kind[:2])),
+)  # fmt: skip
 def test_damaged_files_are_samples_or_a_refusal(tmp_path, kind, capfd):
     chance = random.Random(str(kind))
     whole = encode(*kind, sweep(kind[2], 0.5))

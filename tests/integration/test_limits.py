@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
@@ -231,3 +232,19 @@ async def test_without_valkey_a_handshake_is_answered_in_time(limits_stack: Stac
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: limits_stack.health()[0] == 200, 60, "the gateway to be well again")
+
+
+async def test_requests_a_second_hold_over_both_gateways(limits_stack: Stack, gateways: Gateways) -> None:
+    ours = tenant(limits_stack, "hasty", project="requests_a_second=3")
+    urls = [url.replace("ws://", "http://") for url in gateways.urls]
+    started = time.monotonic()
+    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Token {ours.key}"}) as client:
+        answers = await asyncio.gather(*(client.get(f"{urls[n % 2]}/v1/models") for n in range(40)))
+    seconds = time.monotonic() - started
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 3 <= len(answers) - len(refused) <= 3 * (int(seconds) + 1)
+    assert refused
+    for answer in refused:
+        assert (answer.status_code, answer.json()["err_code"]) == (429, "too_many_requests")
+        assert answer.headers["retry-after"] == "1"
+        assert "3 a second, of this project" in answer.json()["details"]

@@ -211,8 +211,9 @@ class Listener:
             end_ms, in_pause = milliseconds(job.piece.end), job.kind is Kind.SETTLED
             self._partials.hear(job.words, milliseconds(job.piece.begin), end_ms, in_pause=in_pause)
 
-    def speak(self, now: float, *, glances_soon: bool = False) -> None:
-        """Put into the report whatever can be said by now."""
+    def speak(self, now: float, *, again_soon: bool = False) -> None:
+        """Put into the report whatever can be said by now. `again_soon`: the next step is less than a chunk
+        away."""
         while self._to_say and self._to_say[0].done:
             due = self._to_say.popleft()
             if isinstance(due, Flush):
@@ -225,7 +226,7 @@ class Listener:
                 milliseconds(self._endpointer.position),
                 speaking=self._endpointer.speaking,
                 final_due=bool(self._to_say),
-                hearing=self._glancing is not None or glances_soon,
+                again_soon=again_soon,
             )
             if partial is not None:
                 self._say().hypotheses.append(partial)

@@ -34,7 +34,8 @@ CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE
 PATIENCE_S = 0.01  # a step that has nothing to hear waits this long for a decoder
 PARTIAL_SHARE = 0.5  # of each core
 BULK_CHUNKS = 10
-# A piece of recorded audio that has waited this long takes its turn among the live finals, one at a time.
+# A piece of recorded audio that has waited this long takes its turn among the live finals: one at a time, and
+# then the live have as long for themselves.
 RECORDED_PATIENCE_S = 5.0
 
 log = structlog.get_logger("worker.moonshine")
@@ -70,6 +71,7 @@ class MoonshineEngine:
         # in the future, so its pieces do not delay others.
         self._due: list[tuple[float, int, Job]] = []
         self._recorded: deque[tuple[float, Job]] = deque()  # with when their patience ends
+        self._recorded_rests_until = clock()
         self._count = itertools.count()
         self._running: dict[Future[None], Job] = {}
         self._credit = Credit(PARTIAL_SHARE * parallel, clock())
@@ -104,10 +106,9 @@ class MoonshineEngine:
         self._start()
         failed = self._collect(0.0 if rows else PATIENCE_S)
         self._start()
-        now, speakers = self._clock(), len(self._speaking())
+        now = self._clock()
         for listener in self._listeners.values():
-            soon = self._credit.left and listener.rested(now + CHUNK_S, speakers)
-            listener.speak(now, glances_soon=soon)
+            listener.speak(now, again_soon=bool(self._running))
         reports = [listener for listener in self._listeners.values() if listener.has_something_to_say]
         return StepResult([listener.output() for listener in reports], failed)
 
@@ -146,7 +147,7 @@ class MoonshineEngine:
         if self._credit.left:
             for job in self._glances(self._room_beside_live()):
                 self._submit(job)
-        while self._room_beside_live() and (job := self._next_recorded()):
+        while self._room_beside_live() > 0 and (job := self._next_recorded()):
             self._submit(job)
 
     @property
@@ -168,9 +169,10 @@ class MoonshineEngine:
                 waiting.append(entry)
         for entry in waiting:
             heapq.heappush(self._due, entry)
-        patience_ends = self._recorded[0][0] if self._recorded else self._clock()
-        overdue = patience_ends < (job.deadline if job else self._clock())
-        if overdue and not self._recorded_running and (recorded := self._next_recorded()):
+        now = self._clock()
+        rested = now >= self._recorded_rests_until and not self._recorded_running
+        overdue = bool(self._recorded) and self._recorded[0][0] < (job.deadline if job else now)
+        if overdue and rested and (recorded := self._next_recorded()):
             if job is not None:
                 heapq.heappush(self._due, (job.deadline, next(self._count), job))
             return recorded
@@ -188,6 +190,7 @@ class MoonshineEngine:
         return sum(job.listener.options.recorded for job in self._running.values())
 
     def _room_beside_live(self) -> int:
+        """Less than nothing where recorded audio took its turn beside a partial."""
         if all(listener.options.recorded for listener in self._listeners.values()):
             return self._free
         beside = self._recorded_running + sum(job.kind is Kind.PARTIAL for job in self._running.values())
@@ -214,7 +217,7 @@ class MoonshineEngine:
 
     def _hear(self, job: Job) -> None:
         """In a thread of the pool."""
-        begun = time.perf_counter()
+        begun = self._clock()
         try:
             careful = job.kind is not Kind.PARTIAL
             hearing = self._model.hear(job.spoken, carefully=careful, context=job.context)
@@ -227,7 +230,7 @@ class MoonshineEngine:
             )
         except Exception as error:
             job.error = error
-        job.seconds = time.perf_counter() - begun
+        job.seconds = self._clock() - begun
 
     def _collect(self, patience_s: float) -> dict[int, str]:
         """Take what the decoders have ready; returns the slots whose stream failed."""
@@ -236,7 +239,9 @@ class MoonshineEngine:
         failed = {}
         for future in wait(self._running, patience_s, FIRST_COMPLETED).done:
             job = self._running.pop(future)
-            if not job.listener.options.recorded:
+            if job.listener.options.recorded:
+                self._recorded_rests_until = self._clock() + job.seconds
+            else:
                 self._credit.spend(job.seconds)
             job.let_go()
             listener = self._listeners.get(job.listener.slot)

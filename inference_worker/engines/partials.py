@@ -55,9 +55,10 @@ class Partials:
             self._shown = None
 
     def say(
-        self, now: float, heard_ms: int, *, speaking: bool, final_due: bool, hearing: bool
+        self, now: float, heard_ms: int, *, speaking: bool, final_due: bool, again_soon: bool
     ) -> Hypothesis | None:
-        """The partial to be said now, if any. `hearing`: a decoder is at work on the next one."""
+        """The partial to be said now, if any. `again_soon`: a decoder is at work, so the question comes again
+        in a moment, and perhaps with a new hearing."""
         fresh, shown = self._fresh, self._shown
         if fresh is not None and not final_due:
             self._fresh = None
@@ -66,7 +67,7 @@ class Partials:
                 return self._tell(fresh, fresh.end_ms, now)
         if not speaking or shown is None or heard_ms <= shown.end_ms:
             return None
-        if now - self.told_at < (REPEAT_SOON_S if hearing else REPEAT_NOW_S):
+        if now - self.told_at < (REPEAT_SOON_S if again_soon else REPEAT_NOW_S):
             return None
         return self._tell(shown, heard_ms, now)
 

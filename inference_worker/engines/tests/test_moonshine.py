@@ -11,9 +11,9 @@ import pytest
 
 from inference_worker.engines.base import Row, Samples
 from inference_worker.engines.listener import CONTEXT
-from inference_worker.engines.moonshine import CHUNK_SAMPLES, RECORDED_PATIENCE_S, MoonshineEngine
+from inference_worker.engines.moonshine import CHUNK_S, CHUNK_SAMPLES, RECORDED_PATIENCE_S, MoonshineEngine
 from inference_worker.engines.tests.driving import Heard, chunks, listen, run, settle, step
-from inference_worker.engines.tests.speech import Watched, model, paced, two_cities
+from inference_worker.engines.tests.speech import Timed, Watched, beside_recordings, model, paced, two_cities
 from tests import recordings
 from wire.messages import SAMPLE_RATE, StreamOptions
 
@@ -228,6 +228,26 @@ def test_recorded_audio_takes_its_turn_once_its_patience_has_ended() -> None:
     settle(engine, {})
     assert "live" in model.order[: model.order.index("file")]
     assert "live" in model.order[model.order.index("file") :]
+    engine.shut_down()
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_recordings_hold_a_final_up_for_one_of_their_pieces_at_most(
+    monkeypatch: pytest.MonkeyPatch, parallel: int
+) -> None:
+    monkeypatch.setattr("inference_worker.engines.moonshine.PATIENCE_S", 0)
+    model, late = Timed(0.3), []
+    engine = MoonshineEngine(16, parallel=parallel, model=model, clock=lambda: model.clock[0])  # type: ignore[arg-type]
+    audio = two_cities()[: 15 * SAMPLE_RATE]
+    for at, output in model.pace(engine, beside_recordings(engine, audio, 4)):
+        # Never more than there are threads: what waits in the pool cannot be overtaken by a final.
+        assert len(engine._running) <= parallel
+        late += [
+            at - final.end_ms / 1000 for final in output.hypotheses if final.is_final and output.slot == 0
+        ]
+    assert len(late) >= 3
+    # The pause that ends an utterance, less what is kept of it, then a piece that is under way and the final.
+    assert max(late) <= 0.3 + 0.3 + 0.3 + 2 * CHUNK_S
     engine.shut_down()
 
 

@@ -10,7 +10,7 @@ from inference_worker.engines.base import Hypothesis
 from inference_worker.engines.moonshine import CHUNK_S, CHUNK_SAMPLES, MoonshineEngine
 from inference_worker.engines.partials import REPEAT_NOW_S, REPEAT_SOON_S, Partials
 from inference_worker.engines.tests.driving import Heard, chunks, step
-from inference_worker.engines.tests.speech import Quick, model, paced, two_cities
+from inference_worker.engines.tests.speech import Quick, Timed, beside_recordings, model, paced, two_cities
 from inference_worker.tests.house import end, house, opening
 from tests import recordings
 from wire.messages import SAMPLE_RATE, Audio, Ended, Partial, StreamOptions, Word
@@ -27,9 +27,9 @@ def say(
     *,
     speaking: bool = True,
     final_due: bool = False,
-    hearing: bool = False,
+    again_soon: bool = False,
 ) -> Hypothesis | None:
-    return partials.say(now, heard_ms, speaking=speaking, final_due=final_due, hearing=hearing)
+    return partials.say(now, heard_ms, speaking=speaking, final_due=final_due, again_soon=again_soon)
 
 
 def told(text: str = "so it was") -> Partials:
@@ -59,14 +59,14 @@ def test_stability_is_the_share_of_words_heard_twice() -> None:
 
 
 def test_it_is_repeated_with_how_far_was_heard_before_300_ms_are_over() -> None:
-    for hearing, after in ((True, REPEAT_SOON_S), (False, REPEAT_NOW_S)):
+    for again_soon, after in ((True, REPEAT_SOON_S), (False, REPEAT_NOW_S)):
         partials = told()
-        assert after <= 0.3 - (0.01 if hearing else 0.096)
-        assert say(partials, 1.0 + after - 0.01, 1250, hearing=hearing) is None
-        again = say(partials, 1.0 + after + 0.001, 1280, hearing=hearing)
+        assert after <= 0.3 - (0.01 if again_soon else 0.096)
+        assert say(partials, 1.0 + after - 0.01, 1250, again_soon=again_soon) is None
+        again = say(partials, 1.0 + after + 0.001, 1280, again_soon=again_soon)
         assert again is not None
         assert (again.words, again.end_ms) == (words("so it was"), 1280)
-        assert say(partials, 1.0 + after + 0.05, 1330, hearing=hearing) is None
+        assert say(partials, 1.0 + after + 0.05, 1330, again_soon=again_soon) is None
 
 
 def test_nothing_is_repeated_when_nothing_more_was_heard() -> None:
@@ -148,13 +148,34 @@ def gaps_while_speaking(model: Quick) -> list[float]:
     return [round(after - before, 3) for before, after in pairwise(told)]
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.08])
-def test_partials_come_every_300_ms_while_somebody_speaks(seconds: float) -> None:
-    model = Quick([0.0], seconds)
-    gaps = gaps_while_speaking(model)
-    assert len(gaps) >= 8
+@pytest.mark.parametrize(
+    ("seconds", "recordings_beside"), [(0.03, 0), (0.13, 0), (0.2, 0), (0.08, 2), (0.2, 2)]
+)
+def test_partials_come_every_300_ms_while_somebody_speaks(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, recordings_beside: int
+) -> None:
+    """However long a decoder takes, and whatever else it has to do."""
+    monkeypatch.setattr("inference_worker.engines.moonshine.PATIENCE_S", 0)
+    model = Timed(seconds)
+    engine = MoonshineEngine(8, model=model, clock=lambda: model.clock[0])  # type: ignore[arg-type]
+    audio = two_cities()[: 12 * SAMPLE_RATE]
+    gaps, firsts, last, started = [], [], None, None
+    for at, output in model.pace(engine, beside_recordings(engine, audio, recordings_beside)):
+        if output.slot != 0 or at > 12:
+            continue
+        if output.hypotheses:
+            gaps += [] if last is None else [at - last]
+            firsts += [] if started is None else [at - started]
+            last, started = at, None
+        if output.speech_started_ms is not None:  # what comes with it is of the utterance before
+            started, last = at, None
+        if not engine._listeners[0]._endpointer.speaking:
+            last = None
+    engine.shut_down()
+    assert len(gaps) >= 25
     assert max(gaps) <= 0.3
-    assert model.glances >= len(gaps)  # each of them a new hearing
+    assert len(firsts) >= 3
+    assert max(firsts) <= 0.3 + seconds * (2 if recordings_beside else 1)
 
 
 def test_the_last_partial_is_repeated_while_no_decoder_is_there_for_a_new_one() -> None:
@@ -163,6 +184,23 @@ def test_the_last_partial_is_repeated_while_no_decoder_is_there_for_a_new_one() 
     assert len(gaps) >= 7
     assert max(gaps) <= 0.3
     assert model.glances == 2
+
+
+def test_the_last_partial_is_repeated_in_time_though_no_computing_time_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Steps are a chunk apart then, so it is now or too late."""
+    monkeypatch.setattr("inference_worker.engines.moonshine.PATIENCE_S", 0)
+    model, told = Timed(0.08), list[float]()
+    engine = MoonshineEngine(1, model=model, clock=lambda: model.clock[0])  # type: ignore[arg-type]
+    for at, output in model.pace(engine, beside_recordings(engine, two_cities()[: 3 * SAMPLE_RATE], 0)):
+        told += [at for hypothesis in output.hypotheses if at <= 3]
+        if told:
+            engine._credit.share, engine._credit.seconds = 0.0, 0.0
+    assert model.begun <= 3
+    assert len(told) >= 5
+    assert max(after - before for before, after in pairwise(told)) <= 0.3
+    engine.shut_down()
 
 
 @pytest.mark.parametrize("endpointing_ms", [None, 0, 5000])

@@ -46,4 +46,7 @@ class Decoder(Protocol):
         """The samples that were held back; nothing may be fed afterwards."""
 
     def close(self) -> None:
-        """Let go of threads and memory, from whatever state; may be called more than once."""
+        """Let go of threads and memory, from whatever state; may be called more than once.
+
+        Also while another thread iterates: what that still makes of its bytes starts nothing new.
+        """

@@ -30,6 +30,7 @@ class Container:
         self._demuxer = demuxer
         self._shaper = Shaper(lanes)
         self._pipe: _Pipe | None = None
+        self._closed = False
 
     @property
     def input_ms(self) -> int:
@@ -42,6 +43,9 @@ class Container:
         if self._pipe is None:
             # The thread knows the pipe and not us, so that a decoder nobody closed can end it.
             self._pipe = _Pipe()
+            if self._closed:  # asked after the pipe is there: either we see it or `close` sees the pipe
+                self._pipe.close()
+                return iter(())
             threading.Thread(
                 target=_run, args=(self._pipe, self._demuxer), name="container", daemon=True
             ).start()
@@ -55,6 +59,7 @@ class Container:
         yield from self._shaper.finish()
 
     def close(self) -> None:
+        self._closed = True
         if self._pipe is not None:
             self._pipe.close()
         self._shaper.close()

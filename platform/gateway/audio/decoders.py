@@ -47,6 +47,7 @@ class Recognised:
         self._head = b""
         self._skip = 0  # of a tag
         self._tags = 0
+        self._closed = False
 
     @property
     def input_ms(self) -> int:
@@ -63,6 +64,7 @@ class Recognised:
         yield from self._inner.finish() if self._inner is not None else ()
 
     def close(self) -> None:
+        self._closed = True
         self._head = b""
         if self._inner is not None:
             self._inner.close()
@@ -75,6 +77,10 @@ class Recognised:
                 self._head, self._skip = self._head[skipped:], self._skip - skipped
             if self._skip or not self._head or not self._choose(last):
                 return
+        if self._closed:
+            # Meanwhile, by another thread, which found nothing yet to close.
+            self._inner.close()
+            return
         head, self._head = self._head, b""
         yield from self._inner.feed(head)
 

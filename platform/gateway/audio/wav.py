@@ -37,6 +37,7 @@ class Wav:
         self._buffer = bytearray()  # from its front parts are taken at no cost
         self._at, self._form = _FIRST_CHUNK, b""  # how far the header was read, and the format in it
         self._inner: Decoder | None = None
+        self._closed = False
         self._earlier_ms = 0  # in those before this one
         self._left: int | None = None  # bytes of samples still to come; None: until the end
         self._pad = 0  # after an odd number of bytes
@@ -61,6 +62,7 @@ class Wav:
             raise BadAudio("It ends within its WAV header.")
 
     def close(self) -> None:
+        self._closed = True
         if self._inner is not None:
             self._inner.close()
 
@@ -113,6 +115,8 @@ class Wav:
 
     def _begin(self, inner: Decoder, start: int, size: int | None) -> Iterator[Pcm]:
         self._inner, self._left = inner, size
+        if self._closed:
+            inner.close()  # by another thread, which found nothing yet to close
         del self._buffer[:start]
         self._step = self._samples
         return iter(())

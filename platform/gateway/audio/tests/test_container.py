@@ -13,6 +13,7 @@ import pytest
 from gateway.audio import container
 from gateway.audio.base import MAX_PIECE_BYTES, AudioFormat
 from gateway.audio.container import MAX_UNHEARD_BYTES, Container
+from gateway.audio.decoders import decoder
 from gateway.audio.tests.sounds import decoded, encode, every, likeness, pieces_of, sweep
 from gateway.errors import BadAudio
 
@@ -119,6 +120,26 @@ def test_closing_ends_the_thread_from_every_state(share):
     audio.close()
     assert until(lambda: threads() == 0)
     assert list(audio.feed(data)) == []
+
+
+def test_nothing_starts_after_closing():
+    audio = Container("matroska", 1)
+    audio.close()
+    assert list(audio.feed(encode("webm", "libopus", 48_000, sweep(48_000)))) == []
+    assert threads() == 0
+
+
+@pytest.mark.parametrize("data", [
+    encode("webm", "libopus", 48_000, sweep(48_000)),
+    encode("wav", "adpcm_ms", 16_000, sweep(16_000)),
+], ids=["webm", "wav"])  # fmt: skip
+def test_a_client_may_leave_before_its_first_bytes_are_looked_at(data):
+    """They wait for a thread of the pool, and what they are is only found there."""
+    audio = decoder(AudioFormat(None))
+    pieces = audio.feed(data)
+    audio.close()
+    assert list(pieces) == []
+    assert threads() == 0
 
 
 def test_closing_in_the_middle_of_pieces():

@@ -60,11 +60,22 @@ class Outlet:
     def __init__(self) -> None:
         self.open = asyncio.Event()
         self.open.set()
+        self._last: Callable[[], None] | None = None
+
+    def say(self, what: Callable[[], None]) -> None:
+        """Now, or once the client reads again; then only the last that was to be said."""
+        if self.open.is_set():
+            what()
+        else:
+            self._last = what
 
     def pauseProducing(self) -> None:
         self.open.clear()
 
     def resumeProducing(self) -> None:
         self.open.set()
+        last, self._last = self._last, None
+        if last is not None:
+            last()
 
     stopProducing = resumeProducing

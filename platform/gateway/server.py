@@ -56,6 +56,14 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
             raise ConnectionDeny(code=400, reason="Bad Request")  # type: ignore[no-untyped-call]
         return super().onConnect(request)
 
+    def dataReceived(self, data: bytes) -> None:
+        if hasattr(self, "handshake_deferred"):
+            # Autobahn would look for another handshake in it, and gather it without bound, to handle it all in
+            # one go while every other stream waits. The standard has clients wait.
+            self.failHandshake("Nothing may be sent before the handshake is answered")
+        else:
+            super().dataReceived(data)
+
     def check_timeouts(self) -> None:
         inbox = getattr(self, "application_queue", None)
         if inbox is not None and inbox.paused:
@@ -69,6 +77,10 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
         # The HTTP channel that took the handshake is still registered; from now on the socket is ours.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self.outlet, True)
+
+    def onPing(self, payload: bytes) -> None:
+        # Of several pings the last may be answered for all: nobody has us keep more for who does not read.
+        self.outlet.say(partial(super().onPing, payload))
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.outlet.open.set()

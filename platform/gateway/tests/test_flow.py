@@ -82,6 +82,18 @@ async def test_whoever_writes_waits_until_the_client_reads() -> None:
     assert outlet.open.is_set()
 
 
+def test_of_what_waits_for_a_client_to_read_only_the_last_is_said() -> None:
+    outlet, said = Outlet(), []
+    outlet.say(lambda: said.append(1))
+    outlet.pauseProducing()
+    for number in (2, 3, 4):
+        outlet.say(lambda number=number: said.append(number))
+    assert said == [1]
+    outlet.resumeProducing()
+    outlet.resumeProducing()
+    assert said == [1, 4]
+
+
 # ---- what a session takes in while others are behind
 
 

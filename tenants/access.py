@@ -97,7 +97,7 @@ def check_use(grant: KeyGrant, *, scope: str | None, origin: str | None, now: da
     if not origins.allowed(origin, grant.allowed_origins):
         raise OriginNotAllowed()
     if scope is not None and scope not in grant.scopes:
-        raise ScopeMissing(f"This API key lacks the scope {scope!r}. Issue a key that has it.")
+        raise ScopeMissing(f"This API key lacks the scope {str(scope)!r}. Issue a key that has it.")
 
 
 def check_state(grant: KeyGrant, *, now: datetime) -> None:

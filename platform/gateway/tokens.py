@@ -115,7 +115,9 @@ def check(
     if grant is None or not hmac.compare_digest(grant.key_id.bytes, token.key_id.bytes):
         raise TokenInvalid()
     if scope is not None and scope not in token.scopes:
-        raise ScopeMissing(f"This access token lacks the scope {scope!r}. Use one that has it, or the key.")
+        raise ScopeMissing(
+            f"This access token lacks the scope {str(scope)!r}. Use one that has it, or the key."
+        )
     access.check_use(grant, scope=scope, origin=origin, now=now)
     return replace(grant, scopes=grant.scopes & token.scopes)
 

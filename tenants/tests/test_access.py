@@ -64,6 +64,11 @@ def test_a_key_that_does_not_open_says_why(changed, error):
         check(**changed)
 
 
+def test_a_scope_is_named_as_it_is_written():
+    with pytest.raises(errors.ScopeMissing, match=r"lacks the scope 'keys:write'\."):
+        check(scope=access.Scope.KEYS_WRITE)
+
+
 @pytest.mark.parametrize("state", [{"revoked_at": NOW}, {"expires_at": NOW}, {"tenant_state": "suspended"}])
 def test_without_the_secret_nothing_is_learned_of_the_key(state):
     with pytest.raises(errors.KeyUnknown):

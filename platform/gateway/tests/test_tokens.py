@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway import tokens
 from tenants import keytext
-from tenants.access import KeyGrant
+from tenants.access import KeyGrant, Scope
 from tenants.errors import (
     AccessError,
     KeyExpired,
@@ -202,3 +202,8 @@ def test_a_token_is_worth_what_its_key_is_worth_now() -> None:
 def test_a_token_does_not_grow_with_its_key() -> None:
     with pytest.raises(ScopeMissing, match="token lacks"):
         check(tokens.issue(GRANT, scopes=["listen"], now=NOW), scope="usage:read")
+
+
+def test_a_scope_is_named_as_it_is_written() -> None:
+    with pytest.raises(ScopeMissing, match=r"lacks the scope 'usage:read'\."):
+        check(tokens.issue(GRANT, scopes=["listen"], now=NOW), scope=Scope.USAGE_READ)

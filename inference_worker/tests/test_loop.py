@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import random
 import threading
 
 import pytest
 
 from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, Trouble, spoken
-from inference_worker.scheduler import Wait
+from inference_worker.scheduler import RECORDED_ROWS, Wait
 from inference_worker.tests.house import end, house, opening, silence
 from wire.messages import (
     SAMPLE_RATE,
     Abort,
+    End,
     Ended,
     Failed,
     Final,
@@ -249,6 +252,108 @@ async def test_a_result_for_a_slot_that_was_given_on_reaches_nobody() -> None:
         assert isinstance(await h.over("mallory"), Ended)
         assert h.text("mallory") == ""
         assert not h.heard(Partial, "mallory")
+
+
+class Gated(ScriptedEngine):
+    """Stands in the middle of each step until it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stepping, self.gate = threading.Event(), threading.Event()
+        self.rode: list[list[int]] = []  # the slots of each step
+
+    def step(self, rows):  # type: ignore[no-untyped-def]
+        self.rode.append([row.slot for row in rows])
+        self.stepping.set()
+        assert self.gate.wait(10)
+        return super().step(rows)
+
+
+async def test_finalize_while_a_step_runs_is_answered_with_all_before_it() -> None:
+    engine = Gated()
+    async with house(engine) as h:
+        h.say(opening(), *silence(1))
+        await h.until(engine.stepping.is_set)
+        h.say(*silence(0.53, start=16_000), Flush(stream="s", epoch=1, token=1))
+        h.say(Flush(stream="s", epoch=1, token=2), *silence(4.52, start=24_480))
+        h.say(Flush(stream="s", epoch=1, token=3), end())
+        engine.gate.set()
+        assert await h.over() == Ended(stream="s", epoch=1, processed=int(6.05 * SAMPLE_RATE))
+        assert [flushed.token for flushed in h.heard(Flushed)] == [1, 2, 3]
+        before = h.sent["gateway"][: h.sent["gateway"].index(h.heard(Flushed)[0])]
+        progress = [item for item in before if isinstance(item, Progress)]
+        assert progress[-1].confirmed == int(1.53 * SAMPLE_RATE)
+        assert h.text() == SAID
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_a_client_that_leaves_while_a_step_runs_frees_its_slot_at_once(recorded: bool) -> None:
+    engine = Gated()
+    async with house(engine, max_streams=2) as h:
+        h.say(opening(recorded=recorded), *silence(20))
+        await h.until(engine.stepping.is_set)
+        h.say(Abort(stream="s", epoch=1))
+        assert (h.worker.active, h.worker.recorded_room) == (0, 2)
+        told = len(h.sent["gateway"])
+        engine.gate.set()
+        # Its 20 s are not gone on with: the step after is another's.
+        h.say(opening("next"), *silence(0.1, "next"), end("next"))
+        assert isinstance(await h.over("next"), Ended)
+        assert not [item for item in h.sent["gateway"][told:] if item.stream == "s"]
+        assert engine.rode[1:] == [[1]]
+        assert set(engine._slots) <= {1}
+
+
+async def test_a_live_stream_rides_in_every_step_of_a_worker_full_of_recordings() -> None:
+    engine = Gated()
+    async with house(engine, max_streams=12, recorded_share=0.9) as h:
+        files = [f"file-{number}" for number in range(10)]
+        h.say(*(opening(name, recorded=True) for name in files), *(a for n in files for a in silence(40, n)))
+        await h.until(engine.stepping.is_set)
+        h.say(opening("call"), *silence(6.05, "call"), end("call"))
+        engine.gate.set()
+        assert isinstance(await h.over("call"), Ended)
+        assert h.text("call") == SAID
+        chunks = -(-int(6.05 * SAMPLE_RATE) // engine.info.chunk_samples)
+        with_call = [slots for slots in engine.rode if 10 in slots]
+        assert len(with_call) == chunks
+        assert engine.rode[1 : 1 + chunks] == with_call
+        assert max(len(slots) for slots in engine.rode) <= 1 + RECORDED_ROWS
+        assert not any(h.heard(Ended, name) for name in files)  # they are not over: they yielded
+
+
+async def test_thousands_of_openings_and_abortions_at_any_time_leak_no_slot() -> None:
+    engine, chance = ScriptedEngine(), random.Random(7)
+    async with house(engine, max_streams=8, recorded_share=0.5) as h:
+        here: dict[str, bool] = {}
+        for number in range(5000):
+            name, recorded = f"s{number}", chance.random() < 0.6
+            h.say(opening(name, recorded=recorded), gateway=f"g{number % 3}")
+            if h.heard(Opened, name, f"g{number % 3}"):
+                here[name] = recorded
+                h.say(*silence(chance.choice([0, 0.1, 1]), name), gateway=f"g{number % 3}")
+            for leaving in chance.sample(sorted(here), chance.randint(0, len(here))):
+                of, last = f"g{int(leaving[1:]) % 3}", chance.choice([Abort, End, Flush])
+                more = {"token": number} if last is Flush else {}
+                h.say(last(stream=leaving, epoch=1, **more), gateway=of)
+                if last is Abort:
+                    del here[leaving]
+            if number % 500 == 499:
+                h.worker.gateway_lost("g1")
+            if chance.random() < 0.3:
+                await asyncio.sleep(0)
+            here = {name: kind for name, kind in here.items() if name in h.worker._streams}
+            assert h.worker.active == len(here)
+            assert sum(here.values()) <= 4
+            assert h.worker.recorded_room == min(4 - sum(here.values()), 8 - len(here))
+            for told in h.sent.values():
+                told.clear()
+        for gateway in ("g0", "g1", "g2"):
+            h.worker.gateway_lost(gateway)
+        assert h.worker.active == 0
+        await h.until(lambda: not engine._slots)
+        h.say(*(opening(f"t{number}") for number in range(8)))
+        assert all(h.heard(Opened, f"t{number}") for number in range(8))
 
 
 async def test_draining_refuses_the_new_and_finishes_the_old() -> None:

@@ -124,7 +124,7 @@ class TranslationNotOffered(BadParameter):
 
 
 class UpgradeRequired(GatewayError):
-    """GET is for live streaming and needs a WebSocket handshake. Recorded audio is sent with POST."""
+    """This is for live streaming and needs a WebSocket handshake. Recordings are sent with POST /v1/listen."""
 
     code = "upgrade_required"
     status = 426

@@ -10,10 +10,13 @@ from gateway import health
 from gateway.consumers import ListenConsumer, UnknownPathConsumer
 from gateway.guest_consumers import AssemblyAIConsumer, RealtimeConsumer
 from gateway.rest.api import api
+from gateway.rest.refusals import live_only
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("metrics", health.metrics, name="metrics"),
+    path("v1/realtime", live_only),
+    path("v3/ws", live_only),
     path("v1/", api.urls),
 ]
 

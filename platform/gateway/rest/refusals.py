@@ -22,6 +22,7 @@ from gateway.errors import (
     MethodNotAllowed,
     NotFound,
     Unavailable,
+    UpgradeRequired,
 )
 from gateway.problem import body
 from tenants.errors import AccessError, Refused
@@ -48,10 +49,19 @@ def refuse(request: HttpRequest, error: Exception) -> Refusal:
         log.error("request %s: %s", request_id(request), type(error).__name__, exc_info=error)
     answer = Refusal(body(named, request_id(request)), status=named.status)
     answer["dg-error"] = named.sentence.encode("ascii", "replace").decode()
+    for name, value in named.headers.items():
+        answer[name] = value
     if named.retry_after_s is not None:
         answer["Retry-After"] = str(max(1, round(named.retry_after_s)))
     if named.status == 401:
         answer["WWW-Authenticate"] = "Token"
+    return answer
+
+
+def live_only(request: HttpRequest) -> Refusal:
+    """For whoever asks for a socket's address without a handshake."""
+    answer = refuse(request, UpgradeRequired())
+    answer["Allow"] = "GET"
     return answer
 
 

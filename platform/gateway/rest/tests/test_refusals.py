@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from gateway import errors_page, tokens
@@ -155,3 +155,11 @@ def test_a_key_is_not_issued_without_a_name_or_in_a_project_that_has_just_been_a
     # The key is remembered as good for a moment; the database knows better.
     services.archive_project(acme.project)
     assert named(ask.post(at, {"comment": "Late"})) == (409, "project_archived")
+
+
+@pytest.mark.parametrize("path", ["/v1/realtime", "/v3/ws"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_address_of_a_socket_says_that_it_is_one(client: Client, method: str, path: str) -> None:
+    answer = client.generic(method, path)
+    assert (answer.status_code, answer["Allow"], answer["Upgrade"]) == (426, "GET", "websocket")
+    assert answer.json()["err_code"] == "upgrade_required"

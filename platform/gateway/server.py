@@ -58,8 +58,8 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
 
     def dataReceived(self, data: bytes) -> None:
         if hasattr(self, "handshake_deferred"):
-            # Autobahn would look for another handshake in it, and gather it without bound, to handle it all in
-            # one go while every other stream waits. The standard has clients wait.
+            # Autobahn would look for another handshake in it, and gather it without bound, to handle it all
+            # in one go while every other stream waits. The standard has clients wait.
             self.failHandshake("Nothing may be sent before the handshake is answered")
         else:
             super().dataReceived(data)

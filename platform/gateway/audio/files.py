@@ -33,8 +33,8 @@ from gateway.audio.recognise import (
 from gateway.audio.shaper import Shaper
 from gateway.errors import BadAudio
 
-# Read without any audio in it, and for how long: pictures between two samples are as many as that. What goes
-# on like this would keep a thread busy for as long as the file lasts: for minutes with a gigabyte of zeros.
+# Read without any audio in it, and worked on: pictures between two samples are as many as that. What goes on
+# like this would keep a thread busy for as long as the file lasts: for minutes with a gigabyte of zeros.
 MAX_UNHEARD_BYTES = 64 * 2**20
 MAX_UNHEARD_S = 5.0
 _READ_BYTES = 64_000
@@ -129,11 +129,11 @@ class _Source:
         self.heard()
 
     def heard(self) -> None:
-        """There was audio, and all of it was taken."""
-        self._unheard, self._since = 0, time.monotonic()
+        """There was audio, and all of it was taken. Asked for by the thread that goes on reading."""
+        self._unheard, self._since = 0, time.thread_time()
 
     def read(self, size: int) -> bytes:
-        late = time.monotonic() - self._since > MAX_UNHEARD_S
+        late = time.thread_time() - self._since > MAX_UNHEARD_S
         self._enough = self._enough or late or self._unheard > MAX_UNHEARD_BYTES
         if self._enough:
             return b""
@@ -144,7 +144,7 @@ class _Source:
     def must_be_heard(self) -> None:
         if self._enough:
             raise BadAudio(
-                f"It has {MAX_UNHEARD_BYTES} bytes, or {MAX_UNHEARD_S:g} s of reading, without audio."
+                f"It has {MAX_UNHEARD_BYTES} bytes, or {MAX_UNHEARD_S:g} s of work, without audio."
             )
 
     def seek(self, offset: int, whence: int) -> int:

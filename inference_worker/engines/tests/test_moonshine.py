@@ -11,7 +11,13 @@ import pytest
 
 from inference_worker.engines.base import Row, Samples
 from inference_worker.engines.listener import CONTEXT
-from inference_worker.engines.moonshine import CHUNK_S, CHUNK_SAMPLES, RECORDED_PATIENCE_S, MoonshineEngine
+from inference_worker.engines.moonshine import (
+    BULK_CHUNKS,
+    CHUNK_S,
+    CHUNK_SAMPLES,
+    RECORDED_PATIENCE_S,
+    MoonshineEngine,
+)
 from inference_worker.engines.tests.driving import Heard, chunks, listen, run, settle, step
 from inference_worker.engines.tests.speech import Timed, Watched, beside_recordings, model, paced, two_cities
 from tests import recordings
@@ -229,6 +235,28 @@ def test_recorded_audio_takes_its_turn_once_its_patience_has_ended() -> None:
     assert "live" in model.order[: model.order.index("file")]
     assert "live" in model.order[model.order.index("file") :]
     engine.shut_down()
+
+
+def test_a_long_recording_is_heard_like_its_pieces_in_the_memory_of_one(engine: MoonshineEngine) -> None:
+    gap, size, window = np.zeros(SAMPLE_RATE // 2, np.float32), BULK_CHUNKS * CHUNK_SAMPLES, 30 * SAMPLE_RATE
+    audio = np.concatenate([two_cities(), gap, recordings.samples("beckett.wav"), gap] * 2)
+    engine.open(0, StreamOptions(recorded=True), 0)
+    heard: dict[int, Heard] = {0: Heard()}
+    listener, sent = engine._listeners[0], 0
+    for row in chunks(0, audio, size):
+        step(engine, [row], heard)
+        sent += len(row.samples)
+        while sent - heard[0].outputs[-1].processed > window - size:  # as a gateway waits
+            step(engine, [], heard)
+        assert listener._tape.end - listener._tape.begin < window
+        assert len(listener._to_say) + len(listener._finals) < 30
+    settle(engine, heard)
+    reference = f"{recordings.TWO_CITIES} {recordings.BECKETT} " * 2
+    assert recordings.word_error_rate(reference, heard[0].text) <= 0.06
+    finals = heard[0].finals
+    assert all(before.end_ms <= after.start_ms for before, after in pairwise(finals))
+    assert all(final.words[-1].text[-1] in ".,?!" for final in finals)
+    assert heard[0].outputs[-1].processed == len(audio)
 
 
 @pytest.mark.parametrize("parallel", [1, 2])

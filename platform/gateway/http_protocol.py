@@ -8,6 +8,8 @@ the body at its own pace (TCP slows the client down meanwhile), and hears when t
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from daphne.http_protocol import WebRequest
 from twisted.web import http
 
+from gateway import problem
+from gateway.errors import BodyTooLarge
 from gateway.flow import Inbox, Outlet
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -25,6 +29,18 @@ STALL_S = 30.0
 # A client that is answered before it has sent everything may go on sending for so long: cutting it off at
 # once would destroy the answer on its way, because the network resets what is closed with data unread.
 LINGER_S = 10.0
+
+
+def _too_large() -> bytes:
+    """A whole answer: there is no application yet that could make one."""
+    body = json.dumps(problem.body(BodyTooLarge(), str(uuid.uuid4()))).encode()
+    head = [
+        "HTTP/1.1 413 Content Too Large",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 class Body(Inbox):
@@ -72,6 +88,8 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
     def gotLength(self, length: int | None) -> None:
         """The headers are there."""
         channel = self.channel
+        # Daphne would believe anybody who says where in the tree of addresses it is.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         if not self._is_streamed(channel._command, channel._path):
             super().gotLength(length)
             return
@@ -88,7 +106,8 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
         return (
             command == b"POST"
             and path.split(b"?", 1)[0] in STREAMED_PATHS
-            and not self.requestHeaders.hasHeader(b"Upgrade")
+            # Some clients offer HTTP/2 with every request, and are content when it is not taken.
+            and self.requestHeaders.getRawHeaders(b"Upgrade", [b""])[0].lower() != b"websocket"
         )
 
     def _invite(self) -> None:
@@ -104,7 +123,7 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
         if self.body_bytes <= MAX_BODY_BYTES:
             super().handleContentChunk(data)
         elif self.body_bytes - len(data) <= MAX_BODY_BYTES:
-            self.channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
+            self.channel.transport.write(_too_large())
             self.channel.loseConnection()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:

@@ -150,6 +150,32 @@ async def test_other_bodies_keep_their_bound(scripted_stack: Stack, acme: Tenant
         assert await _cut_off(caller)
 
 
+async def test_a_body_that_is_too_large_is_refused_by_name(scripted_stack: Stack, acme: Tenant) -> None:
+    async with line(scripted_stack) as caller:
+        await caller.ask(acme.key, "/v1/auth/grant", headers=[length(4 * 1024 * 1024 + 1)])
+        await caller.send(bytes(4 * 1024 * 1024 + 1))
+        status, _, body = await caller.answer()
+    assert (status, body["err_code"]) == (413, "body_too_large")
+
+
+async def test_a_client_that_would_rather_speak_http_2_is_heard(scripted_stack: Stack, acme: Tenant) -> None:
+    sound = wav(300.0)  # more than any other body may have
+    http2 = ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"]
+    async with line(scripted_stack) as caller:
+        await caller.ask(
+            acme.key, headers=[*http2, "Content-Type: audio/wav", length(len(sound))], body=sound
+        )
+        status, _, body = await caller.answer(30)
+    assert (status, body["metadata"]["duration"]) == (200, 300.0)
+
+
+@pytest.mark.parametrize("root", ["/v1", "/\xff"])
+def test_a_client_does_not_say_where_the_service_is(scripted_stack: Stack, acme: Tenant, root: str) -> None:
+    headers = {**token(acme.key), "Daphne-Root-Path": root.encode("latin-1")}
+    answer = httpx.get(scripted_stack.http_url + "/v1/models", headers=headers)
+    assert answer.status_code == 200
+
+
 async def _cut_off(caller: Line) -> bool:
     try:
         for _ in range(50):

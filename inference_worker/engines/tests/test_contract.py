@@ -94,6 +94,32 @@ def test_it_tells_where_speech_ended_in_time_for_whoever_waits_for_a_pause(engin
         assert any(0 < output.speech_end < output.processed for output in heard.outputs)
 
 
+@pytest.mark.parametrize("endpointing_ms", [None, 300, 0])
+def test_speech_starts_once_before_its_words_and_ends_once_after_them(
+    engine: Engine, endpointing_ms: int | None
+) -> None:
+    second = np.zeros(SAMPLE_RATE, np.float32)
+    engine.open(0, StreamOptions(endpointing_ms=endpointing_ms), 0)
+    heard: dict[int, Heard] = {}
+    for row in chunks(0, np.concatenate([second, speech(), second]), engine.info.chunk_samples):
+        step(engine, [row], heard)
+        settle(engine, heard)  # as with audio that comes at the pace of speech
+    kinds: list[str] = []
+    for output in heard[0].outputs:
+        kinds += ["starts"] if output.speech_started_ms is not None else []
+        for final in output.hypotheses:
+            kinds += ["words"] * bool(final.words) + ["ends"] * final.speech_final
+    heard_in_silence = engine.info.name == "scripted"
+    if not heard_in_silence:
+        assert next(o.speech_started_ms for o in heard[0].outputs if o.speech_started_ms is not None) >= 900
+    utterances = " ".join(kinds).split("ends")
+    if endpointing_ms == 0 and not heard_in_silence:
+        assert (kinds[0], set(kinds[1:])) == ("starts", {"words"})  # no pause ends an utterance
+        return
+    assert len(utterances) > 3
+    assert all(u.split()[0] == "starts" and set(u.split()[1:]) == {"words"} for u in utterances[:-1])
+
+
 def test_audio_is_confirmed_only_once_it_is_in_a_final(engine: Engine) -> None:
     confirmed = 0
     for output in listen(engine, speech()).outputs:

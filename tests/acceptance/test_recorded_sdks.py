@@ -160,6 +160,26 @@ def test_openai_verbose_json_with_segments_alone(openai: OpenAI) -> None:
     assert heard.segments
 
 
+def test_openai_verbose_json_with_words_alone(openai: OpenAI) -> None:
+    heard = openai.audio.transcriptions.create(
+        file=recordings.path(BECKETT),
+        model="whisper-1",
+        response_format="verbose_json",
+        timestamp_granularities=["word"],
+    )
+    assert heard.segments is None
+    assert heard.words is not None
+    assert " ".join(word.word for word in heard.words) == heard.text
+
+
+def test_openai_models_can_be_asked_for(openai: OpenAI) -> None:
+    names = [model.id for model in openai.models.list()]
+    assert names
+    assert openai.models.retrieve(names[0]).id == names[0]
+    heard = openai.audio.transcriptions.create(file=recordings.path(BECKETT), model=names[0])
+    assert is_right(BECKETT, heard.text)
+
+
 def test_openai_text(openai: OpenAI) -> None:
     heard = openai.audio.transcriptions.create(
         file=("speech.mp3", as_mp3(BECKETT)), model="whisper-1", response_format="text"

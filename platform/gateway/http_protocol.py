@@ -71,6 +71,13 @@ class Body(Inbox):
         return await super().get()
 
 
+class Channel(http.HTTPChannel):
+    """A connection. Twisted gives a client time for every line; here it is for the whole of a request."""
+
+    def resetTimeout(self) -> None:
+        """Nothing: who sends a byte now and then would be here for hours, and so would thousands of them."""
+
+
 class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
     """An HTTP request whose body is bounded: Twisted would put any amount from anybody on the disk."""
 
@@ -94,6 +101,8 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
             super().gotLength(length)
             return
         self.content = BytesIO()  # Twisted and Daphne look into it, and find nothing
+        # From here on it is the application that loses its patience.
+        channel._savedTimeOut = channel.setTimeout(None)
         invite = None
         if self.getHeader(b"expect") and channel._version == b"HTTP/1.1":
             # Or Twisted would invite the body before anybody has looked at the headers.

@@ -26,11 +26,12 @@ from daphne import http_protocol
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import defer, reactor
 from twisted.internet.error import CannotListenError
+from twisted.web import http
 
 from config import env
 from gateway import process, telemetry
 from gateway.flow import Inbox, Outlet
-from gateway.http_protocol import Request
+from gateway.http_protocol import Channel, Request
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +189,7 @@ def main() -> None:
     host, port = env.GATEWAY_HOST.read(), env.GATEWAY_PORT.read()
     WebSocketFactory.protocol = Protocol
     http_protocol.WebRequest = Request  # what its factory makes of every request
+    http.HTTPChannel = Channel  # type: ignore[misc]  # and Twisted's of every connection
     server = GatewayServer(
         application,
         endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from config import env
@@ -116,6 +117,8 @@ class Recording:
     def __init__(self, audio: FileAudio) -> None:
         self._audio = audio
         self._longest_s = env.RECORDED_MAX_SECONDS.read()
+        self._pieces = self._heard()
+        self._closed = False
 
     @property
     def input_ms(self) -> int:
@@ -128,7 +131,13 @@ class Recording:
         raise NotImplementedError("a recording is heard from its file")
 
     def finish(self) -> Iterator[Pcm]:
+        self._pieces = self._heard()
+        return self._pieces
+
+    def _heard(self) -> Generator[Pcm, None, None]:
         for piece in self._audio.pieces():
+            if self._closed:
+                return
             if self._audio.input_ms > self._longest_s * 1000:
                 raise _too_long(self._longest_s)
             yield piece
@@ -136,7 +145,11 @@ class Recording:
             raise NoAudio("It is empty.")
 
     def close(self) -> None:
-        """Nothing: the file is closed with its iterator."""
+        """The file too: what was raised may hold on to its iterator for long."""
+        self._closed = True
+        # While a thread is in it, it cannot be closed, and ends with what the thread is at.
+        with suppress(ValueError):
+            self._pieces.close()
 
 
 async def _feed(stream: Stream) -> None:

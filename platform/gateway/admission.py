@@ -115,6 +115,11 @@ class Admission:
             raise
         self._held[stream.id] = _Held(stream, both)
 
+    def hand_over(self, stream: Holder) -> None:
+        """The place that somebody of its id has is the stream's from now on."""
+        if held := self._held.get(stream.id):
+            held.stream = stream
+
     def leave(self, stream: Holder, *, opened: bool = True) -> None:
         """Give the place back; at once here, and a moment later in Redis. `opened=False`: the opening too.
         Leaving twice, or without having been in, changes nothing."""

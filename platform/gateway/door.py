@@ -29,6 +29,9 @@ class Door(Protocol):
     async def enter(self, stream: Holder) -> None:
         """Take a place for the stream, or raise the refusal."""
 
+    def hand_over(self, stream: Holder) -> None:
+        """The place that somebody of its id has is the stream's from now on."""
+
     def leave(self, stream: Holder, *, opened: bool = True) -> None:
         """Give the place back; `opened=False`: also what opening it has used up."""
 
@@ -46,6 +49,9 @@ class OpenDoor:
         pass
 
     async def enter(self, stream: Holder) -> None:
+        pass
+
+    def hand_over(self, stream: Holder) -> None:
         pass
 
     def leave(self, stream: Holder, *, opened: bool = True) -> None:

@@ -124,7 +124,7 @@ class TranslationNotOffered(BadParameter):
 
 
 class UpgradeRequired(GatewayError):
-    """This is for live streaming and needs a WebSocket handshake. Recordings are sent with POST /v1/listen."""
+    """Live streaming needs a WebSocket handshake here. Recordings are sent with POST /v1/listen."""
 
     code = "upgrade_required"
     status = 426
@@ -390,6 +390,7 @@ class WorkerLost(StreamError):
     """The inference worker is gone. Open a new stream and send the audio after the last final."""
 
     code = "worker_lost"
+    retry_after_s = 1
     status = 503
     close_code = 4503
 

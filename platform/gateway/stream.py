@@ -55,9 +55,11 @@ class Stream:
         path: str = "/v1/listen",
         limits: Limits | None = None,
         audio: Decoder | None = None,
+        has_place: bool = False,
     ) -> None:
         """`path` is where the client asked, for the request log. `limits` are those of the house, `audio` a
-        decoder for the parameters, unless others are given."""
+        decoder for the parameters, unless others are given. `has_place`: somebody of the same id has been let
+        in for it, and keeps the place until it is open."""
         self.house, self.grant, self.parameters, self.id = house, grant, parameters, request_id
         self.path = path
         self.about: About
@@ -65,6 +67,7 @@ class Stream:
         self.wake = asyncio.Event()  # there may be something to say, or the deadline may have moved
         self.room = asyncio.Event()  # there may be room for more audio
         self._audio = audio or decoder(parameters.format)
+        self._has_place = has_place
         self._earlier_ms = 0  # of audio in the format before this one
         self._placements: dict[str, Placement] = {}
         self._finished = False
@@ -87,7 +90,8 @@ class Stream:
         self.house.streams.add(self)
         try:
             await self._check_callback()
-            await self.house.admission.enter(self)
+            if not self._has_place:
+                await self.house.admission.enter(self)
             if self.failure is not None:
                 raise self.failure
             for lane in self.session.lanes:
@@ -95,9 +99,11 @@ class Stream:
         except BaseException:
             self._give_back()
             self.house.streams.remove(self)
-            self.house.admission.leave(self, opened=False)
+            if not self._has_place:
+                self.house.admission.leave(self, opened=False)
             self._audio.close()
             raise
+        self.house.admission.hand_over(self)
         opened = self._placements[self.session.lanes[0].name].opened
         self.about = About(
             request_id=self.id,

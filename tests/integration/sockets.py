@@ -17,7 +17,7 @@ SECOND = b"\x00\x01" * 16_000
 
 @asynccontextmanager
 async def listening(
-    stack: Stack, key: str, query: str = "interim_results=true", **options: Any
+    stack: Stack, key: str, query: str = "encoding=linear16&interim_results=true", **options: Any
 ) -> AsyncIterator[ClientConnection]:
     headers = {"Authorization": f"Token {key}"}
     async with connect(

@@ -110,7 +110,7 @@ async def _hold_when_there_is_room(stack: Stack, key: str) -> Any:
 
 async def _hold(stack: Stack, key: str) -> Any:
     try:
-        return await connect(f"{stack.ws_url}/v1/listen", proxy=None, **token(key))
+        return await connect(f"{stack.ws_url}/v1/listen?encoding=linear16", proxy=None, **token(key))
     except InvalidStatus as refused:
         if refused.response.status_code != 503:
             raise
@@ -121,7 +121,9 @@ async def _hold(stack: Stack, key: str) -> Any:
 
 
 async def test_a_stream_from_open_to_metadata(scripted_stack: Stack, acme: Tenant, rival: Tenant) -> None:
-    async with listening(scripted_stack, acme.key, "interim_results=true&tag=demo&model=nova-3") as socket:
+    async with listening(
+        scripted_stack, acme.key, "encoding=linear16&interim_results=true&tag=demo&model=nova-3"
+    ) as socket:
         for _ in range(6):
             await socket.send(SECOND)
         await say(socket, "CloseStream")
@@ -141,7 +143,7 @@ async def test_a_stream_from_open_to_metadata(scripted_stack: Stack, acme: Tenan
 
 
 async def test_finalize_is_answered_and_the_stream_goes_on(scripted_stack: Stack, acme: Tenant) -> None:
-    async with listening(scripted_stack, acme.key, "") as socket:
+    async with listening(scripted_stack, acme.key, "encoding=linear16") as socket:
         await socket.send(SECOND)
         await say(socket, "Finalize")
         answer = json.loads(await socket.recv())
@@ -197,7 +199,8 @@ async def test_random_bytes_on_the_wire_hurt_nobody_else(
     noise = random.Random(seed)
     where = urlsplit(scripted_stack.http_url)
     handshake = (
-        f"GET /v1/listen HTTP/1.1\r\nHost: {where.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET /v1/listen?encoding=linear16 HTTP/1.1\r\nHost: {where.netloc}\r\n"
+        f"Upgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
         f"Authorization: Token {acme.key}\r\n\r\n"
     ).encode()
@@ -230,7 +233,7 @@ async def test_any_cut_of_the_same_bytes_gives_the_same_transcript_and_bill(
     data = random.Random(1).randbytes(2 * 16_000 * 5 + 3)
 
     async def run(cut: random.Random | None) -> tuple[str, float, list[Any]]:
-        async with listening(scripted_stack, acme.key, "") as socket:
+        async with listening(scripted_stack, acme.key, "encoding=linear16") as socket:
             at = 0
             while at < len(data):
                 size = cut.choice([1, 319, 640, 3201, 40_001]) if cut else len(data)
@@ -255,7 +258,7 @@ async def test_a_client_faster_than_the_worker_is_slowed_by_tcp(scripted_stack: 
     minute = SECOND * 60
     worker = scripted_stack.pids["worker"]
     memory = _memory(scripted_stack.pids["gateway"])
-    async with listening(scripted_stack, acme.key, "", close_timeout=1) as socket:
+    async with listening(scripted_stack, acme.key, "encoding=linear16", close_timeout=1) as socket:
         os.kill(worker, signal.SIGSTOP)
         try:
             sent = 0

@@ -65,6 +65,7 @@ async def open_stream(
             path=path,
             limits=_limits(guest.house.limits, parameters.lanes),
             audio=Recording(FileAudio(upload.path, parameters.format)),
+            has_place=True,
         )
         await stream.open()
         return stream

@@ -82,6 +82,17 @@ async def test_a_stream_that_no_worker_takes_gives_back_its_place_and_its_openin
         await until(lambda: is_(open_now(door, who), 0))
 
 
+async def test_a_place_that_is_handed_over_is_the_other_ones(gateway: Open) -> None:
+    door = await gateway()
+    guest = HandStream(grant(Limits(streams_at_once=1)))
+    await door.enter(guest)
+    stream = HandStream(guest.grant, guest.id)
+    door.hand_over(stream)
+    assert not await lets_in(door, guest.grant)
+    door.leave(stream)
+    await until(lambda: lets_in(door, guest.grant))
+
+
 async def test_a_client_that_hangs_up_while_it_is_let_in_holds_no_place(gateway: Open) -> None:
     door, who = await gateway(), grant(plan=Limits(streams_at_once=5))
     for _ in range(20):

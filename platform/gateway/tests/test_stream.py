@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from gateway import parameters
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.callbacks import Callback
-from gateway.door import OpenDoor
+from gateway.door import Holder, OpenDoor
 from gateway.errors import UnknownModel, UrlRefused
 from gateway.events import ClientMessage, Close, CloseStream, SpeechBegan, Summary, Transcript
 from gateway.link import Placement
@@ -197,6 +198,42 @@ async def test_a_callback_inwards_opens_nothing() -> None:
     with pytest.raises(UrlRefused):
         await opened("callback=http://10.0.0.1/", link)
     assert link.opened == []
+
+
+class Door(OpenDoor):
+    """Writes down what happens at it."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def enter(self, stream: Holder) -> None:
+        self.seen.append("enter")
+
+    def hand_over(self, stream: Holder) -> None:
+        self.seen.append("hand over")
+
+    def leave(self, stream: Holder, *, opened: bool = True) -> None:
+        self.seen.append("leave")
+
+
+@pytest.mark.parametrize(
+    ("has_place", "model", "seen"),
+    [
+        (False, "m", ["enter", "hand over"]),
+        (False, "nobody's", ["enter", "leave"]),
+        (True, "m", ["hand over"]),
+        # Who waits for a worker is refused again and again, and stays in his place meanwhile.
+        (True, "nobody's", []),
+    ],
+)
+async def test_a_place_is_given_back_by_whoever_took_it(has_place: bool, model: str, seen: list[str]) -> None:
+    at, door = house(HandLink()), Door()
+    at.admission = door
+    wanted = parameters.parse(b"encoding=linear16&model=" + model.encode())
+    stream = Stream(at, GRANT, wanted, "s", has_place=has_place)
+    with suppress(UnknownModel):
+        await stream.open()
+    assert door.seen == seen
 
 
 # ---- Configure

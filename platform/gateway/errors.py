@@ -290,7 +290,7 @@ class UploadsFull(Unavailable):
 
 
 class UnknownModel(BadParameter):
-    """No worker here serves this model or language."""
+    """No worker here serves this model or language. GET /v1/models lists what is served."""
 
     code = "unknown_model"
 
@@ -309,7 +309,7 @@ class GatewayDraining(Unavailable):
 
 
 class StreamError(GatewayError):
-    """The stream cannot go on."""
+    """The stream cannot go on. Open a new one."""
 
     code = "stream_error"
 
@@ -350,7 +350,7 @@ class BadAudio(StreamError):
 
 
 class NoAudio(BadAudio):
-    """There is no audio in what was sent."""
+    """There is no audio in what was sent. Check that the file has a sound track."""
 
     code = "no_audio"
     status = 422
@@ -380,7 +380,7 @@ class StreamTooLong(StreamError):
 
 
 class ClientTooSlow(StreamError):
-    """The client did not read its results for too long."""
+    """The client did not read its results for too long. Read them while audio is sent."""
 
     code = "client_too_slow"
     close_code = 1008

@@ -42,7 +42,7 @@ class GatewayError(Exception):
 
     code = "error"
     status = 500
-    close_code = 4000
+    close_code = 1008
     retry_after_s: float | None = None
     headers: Mapping[str, str] = {}  # of the answer, beside those that every refusal has
 
@@ -63,7 +63,6 @@ class BadParameter(GatewayError):
 
     code = "bad_parameter"
     status = 400
-    close_code = 1008
 
 
 class UrlRefused(BadParameter):
@@ -78,7 +77,6 @@ class FetchFailed(GatewayError):
     # 400 and not 502: the URL is the client's to repair, and clients repeat a 5xx by themselves.
     code = "fetch_failed"
     status = 400
-    close_code = 1008
 
 
 class BadBody(GatewayError):
@@ -86,7 +84,6 @@ class BadBody(GatewayError):
 
     code = "bad_body"
     status = 400
-    close_code = 1008
 
 
 class UnsupportedBody(BadBody):
@@ -129,7 +126,6 @@ class UpgradeRequired(GatewayError):
     code = "upgrade_required"
     status = 426
     headers = {"upgrade": "websocket", "allow": "GET, POST"}
-    close_code = 1008
 
 
 class MethodNotAllowed(GatewayError):
@@ -138,7 +134,6 @@ class MethodNotAllowed(GatewayError):
     code = "method_not_allowed"
     status = 405
     headers = {"allow": "POST"}
-    close_code = 1008
 
     def __init__(self, detail: str = "", *, allow: str = "POST") -> None:
         super().__init__(detail)
@@ -150,7 +145,6 @@ class AccessRefused(GatewayError):
 
     code = "access_refused"
     status = 401
-    close_code = 1008
 
     def __init__(self, cause: AccessError) -> None:
         self.code, self.status = cause.code, cause.status
@@ -166,7 +160,6 @@ class OtherProject(GatewayError):
 
     code = "other_project"
     status = 403
-    close_code = 1008
 
 
 class ChangeRefused(GatewayError):
@@ -174,7 +167,6 @@ class ChangeRefused(GatewayError):
 
     code = "refused"
     status = 400
-    close_code = 1008
     # Those that a key can run into; the others are for people.
     STATUSES: ClassVar[dict[type[Refused], int]] = {
         ExpiryPast: 400,
@@ -199,7 +191,6 @@ class NotFound(GatewayError):
 
     code = "not_found"
     status = 404
-    close_code = 1008
 
 
 class UnknownHost(GatewayError):
@@ -207,7 +198,6 @@ class UnknownHost(GatewayError):
 
     code = "unknown_host"
     status = 400
-    close_code = 1008
 
 
 class UnknownId(GatewayError):
@@ -215,7 +205,6 @@ class UnknownId(GatewayError):
 
     code = "unknown_id"
     status = 404
-    close_code = 1008
 
 
 class TooManyFailures(GatewayError):
@@ -223,7 +212,6 @@ class TooManyFailures(GatewayError):
 
     code = "too_many_failures"
     status = 429
-    close_code = 1008
     retry_after_s = 60.0
 
 
@@ -232,7 +220,6 @@ class LimitReached(GatewayError):
 
     code = "limit_reached"
     status = 429
-    close_code = 1008
     retry_after_s = 1.0
 
 
@@ -312,6 +299,7 @@ class StreamError(GatewayError):
     """The stream cannot go on. Open a new one."""
 
     code = "stream_error"
+    close_code = 4000
 
 
 class BadMessage(StreamError):

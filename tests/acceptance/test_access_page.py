@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from tests.acceptance.stack import ROOT, Stack, wait_for
 from tests.acceptance.tenant import RECORDED_WITHIN_S, Tenant, new_key, new_tenant
 from tests.acceptance.test_protocol_page import shape
 from tests.documentation import names
+from tests.documentation.curl import needs_curl
 from tests.receiver import receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -70,7 +70,7 @@ def run(stack: Stack, reader: Tenant, *argv: str) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the page shows curl")
+@needs_curl
 @pytest.mark.parametrize(("command", "shown"), list(zip(COMMANDS, ANSWERS, strict=True)))
 def test_a_command_is_answered_as_the_page_shows(
     stack: Stack, reader: Tenant, command: str, shown: str

@@ -17,6 +17,7 @@ from tests.acceptance.stack import ROOT, Stack
 from tests.acceptance.tenant import Tenant, new_key
 from tests.acceptance.test_protocol_page import shape
 from tests.documentation import names
+from tests.documentation.curl import needs_curl
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
@@ -71,7 +72,7 @@ def test_an_example_works_when_pasted(
     assert bool(words) == ("granularities" in example)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the pages show curl")
+@needs_curl
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=ids(COMMANDS))
 def test_a_command_works_when_pasted(stack: Stack, key: str, tmp_path: Path, page: str, command: str) -> None:
     said = json.loads(run(stack, key, tmp_path, "bash", "-c", command))

@@ -23,6 +23,7 @@ from tests.acceptance.stack import ROOT, Stack
 from tests.acceptance.tenant import Tenant
 from tests.acceptance.test_protocol_page import shape
 from tests.documentation import names
+from tests.documentation.curl import needs_curl
 from tests.receiver import Answer, Asked, Receiver, receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -46,7 +47,7 @@ def elsewhere() -> Iterator[Receiver]:
         yield server
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the page shows curl")
+@needs_curl
 @pytest.mark.parametrize(("number", "command"), COMMANDS, ids=[str(number) for number, _ in COMMANDS])
 def test_a_command_is_answered_as_the_page_shows(
     stack: Stack, acme: Tenant, elsewhere: Receiver, tmp_path: Path, number: int, command: str

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -164,19 +163,16 @@ class Gated(Watched):
 
     def __init__(self) -> None:
         super().__init__(self.note)
-        self.gate, self.begun, self.order = threading.Event(), 0, list[str]()
+        self.gate, self.begun, self.order = threading.Event(), threading.Semaphore(0), list[str]()
 
     def note(self, samples: Samples) -> None:
-        self.begun += 1
         self.order.append("live" if np.abs(samples).max() > 0.2 else "file")
+        self.begun.release()
         self.gate.wait(20)
 
-    def until_begun(self, count: int) -> None:
-        for _ in range(1000):
-            if self.begun >= count:
-                return
-            time.sleep(0.01)
-        raise AssertionError(self.begun)
+    def until_begun(self, more: int = 1) -> None:
+        for _ in range(more):
+            assert self.begun.acquire(timeout=20)
 
 
 def feed(engine: MoonshineEngine, slot: int, audio: Samples) -> None:

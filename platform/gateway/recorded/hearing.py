@@ -129,7 +129,7 @@ class Recording:
         return False
 
     def feed(self, data: bytes) -> Iterator[Pcm]:
-        raise NotImplementedError("a recording is heard from its file")
+        raise RuntimeError("A recording is in its file already: nobody has more of it to feed.")
 
     def finish(self) -> Iterator[Pcm]:
         self._pieces = self._heard()

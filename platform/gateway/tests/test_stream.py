@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_network
@@ -23,6 +22,7 @@ from gateway.process import Process
 from gateway.session import Limits
 from gateway.stream import Stream
 from gateway.streams import Streams
+from gateway.tests.doors import grant
 from gateway.tests.driving import words
 from metering.emit import Emitter, Record
 from tenants.access import KeyGrant
@@ -39,18 +39,7 @@ from wire.messages import (
     ToWorker,
 )
 
-GRANT = KeyGrant(
-    tenant_id=uuid.uuid4(),
-    project_id=uuid.uuid4(),
-    key_id=uuid.uuid4(),
-    prefix="p",
-    sha256=b"",
-    scopes=frozenset({"listen"}),
-    expires_at=None,
-    revoked_at=None,
-    allowed_origins=frozenset(),
-    tenant_state="active",
-)
+GRANT = grant()
 
 
 class HandLink:

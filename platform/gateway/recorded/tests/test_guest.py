@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -13,20 +12,9 @@ from gateway.door import Holder, OpenDoor
 from gateway.errors import AccessRefused, GatewayDraining, Unavailable
 from gateway.recorded.guest import Guest
 from gateway.streams import Streams
-from tenants.access import KeyGrant
+from gateway.tests.doors import grant
 
-GRANT = KeyGrant(
-    tenant_id=uuid.uuid4(),
-    project_id=uuid.uuid4(),
-    key_id=uuid.uuid4(),
-    prefix="p",
-    sha256=b"",
-    scopes=frozenset({"listen"}),
-    expires_at=None,
-    revoked_at=None,
-    allowed_origins=frozenset(),
-    tenant_state="active",
-)
+GRANT = grant()
 
 
 class Door(OpenDoor):

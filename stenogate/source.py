@@ -36,15 +36,19 @@ async def in_thread(packets: Iterator[bytes]) -> AsyncIterator[bytes]:
     the default executor would wait for it at exit.
     """
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue(BACKLOG)
+    queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+    room = threading.Semaphore(BACKLOG)
     closed = threading.Event()
 
     def put(item: bytes | BaseException | None) -> bool:
-        try:
-            asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
-        except Exception:  # the loop is gone or the wait was cancelled: nobody listens any more
+        room.acquire()
+        if closed.is_set():
             return False
-        return not closed.is_set()
+        try:
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+        except RuntimeError:  # the loop is gone: nobody listens any more
+            return False
+        return True
 
     def pump() -> None:
         try:
@@ -58,13 +62,13 @@ async def in_thread(packets: Iterator[bytes]) -> AsyncIterator[bytes]:
     threading.Thread(target=pump, daemon=True, name="recording").start()
     try:
         while (item := await queue.get()) is not None:
+            room.release()
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
         closed.set()
-        while not queue.empty():  # lets a thread that waits for room see that it is closed
-            queue.get_nowait()
+        room.release()  # a thread that waits for room sees that it is closed
 
 
 async def paced(packets: AsyncIterator[bytes], sample_rate: int) -> AsyncIterator[bytes]:

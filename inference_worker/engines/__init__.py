@@ -33,7 +33,25 @@ def _moonshine(max_streams: int) -> Engine:
     return MoonshineEngine(max_streams, parallel=env.ENGINE_THREADS.read())
 
 
-FACTORIES: dict[str, Callable[[int], Engine]] = {"moonshine": _moonshine, "scripted": _scripted}
+def _nemo(max_streams: int) -> Engine:
+    from inference_worker.engines.nemo.loading import TINY, load
+
+    loaded = load(
+        env.MODEL.read() or str(TINY),
+        env.ATT_RIGHT_CONTEXT.read(),
+        env.COMPUTE_DTYPE.read(),
+        env.DEVICE.read(),
+    )
+    from inference_worker.engines.nemo.engine import NemoEngine
+
+    return NemoEngine(loaded, max_streams)
+
+
+FACTORIES: dict[str, Callable[[int], Engine]] = {
+    "moonshine": _moonshine,
+    "nemo": _nemo,
+    "scripted": _scripted,
+}
 
 
 def create(name: str, max_streams: int) -> Engine:

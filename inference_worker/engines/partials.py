@@ -28,6 +28,7 @@ def texts(words: Words) -> list[str]:
 @dataclass
 class Partials:
     told_at: float
+    repeat_now_s: float = REPEAT_NOW_S  # of an engine whose steps are further apart: less
     _heard: Words = ()  # of the running utterance, for what has become stable
     _fresh: Hypothesis | None = None  # heard and not yet said
     _in_pause: bool = False  # the fresh one is of an utterance whose speaker has paused
@@ -67,7 +68,7 @@ class Partials:
                 return self._tell(fresh, fresh.end_ms, now)
         if not speaking or shown is None or heard_ms <= shown.end_ms:
             return None
-        if now - self.told_at < (REPEAT_SOON_S if again_soon else REPEAT_NOW_S):
+        if now - self.told_at < (REPEAT_SOON_S if again_soon else self.repeat_now_s):
             return None
         return self._tell(shown, heard_ms, now)
 

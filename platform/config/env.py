@@ -229,7 +229,35 @@ USAGE_EVERY_SECONDS = Variable(
 # ---- inference worker
 
 ENGINE = Variable(
-    "ENGINE", one_of("moonshine", "scripted"), "moonshine", "The engine of the inference worker.", "moonshine"
+    "ENGINE",
+    one_of("moonshine", "nemo", "scripted"),
+    "nemo",
+    "The engine of the inference worker.",
+    "moonshine",
+)
+MODEL = Variable(
+    "MODEL",
+    text,
+    "/models/streaming.nemo",
+    "The model of the nemo engine: a .nemo file, or a pretrained name. Without it, the tiny one for tests.",
+    "",
+)
+ATT_RIGHT_CONTEXT = Variable(
+    "ATT_RIGHT_CONTEXT",
+    integer(0, 1000),
+    "6",
+    "Frames of 80 ms that the model looks ahead: 0, 1, 6 or 13, as far as it was trained for them.",
+    "1",
+)
+COMPUTE_DTYPE = Variable(
+    "COMPUTE_DTYPE",
+    one_of("float32", "bfloat16", "float16"),
+    "bfloat16",
+    "What the nemo engine computes in. On a CPU float32.",
+    "float32",
+)
+DEVICE = Variable(
+    "DEVICE", one_of("auto", "cpu", "cuda"), "cuda", "Where the nemo engine computes.", "auto"
 )
 ENGINE_THREADS = Variable(
     "ENGINE_THREADS",

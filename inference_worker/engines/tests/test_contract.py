@@ -11,6 +11,8 @@ import pytest
 from inference_worker.engines.base import Engine, Row, Samples
 from inference_worker.engines.moonshine import MoonshineEngine
 from inference_worker.engines.moonshine_model import MoonshineModel
+from inference_worker.engines.nemo.engine import NemoEngine
+from inference_worker.engines.nemo.loading import load
 from inference_worker.engines.scripted import ScriptedEngine
 from inference_worker.engines.tests.driving import NOTHING, Heard, chunks, listen, run, settle, step
 from tests import recordings
@@ -20,8 +22,16 @@ SLOTS = 4
 MS = SAMPLE_RATE // 1000
 
 model = cache(MoonshineModel)
+
+
+@cache
+def nemo_model():
+    return load("/tmp/tiny/x.nemo", 1, "float32", "cpu")
+
+
 ENGINES: dict[str, Callable[[], Engine]] = {
     "moonshine": lambda: MoonshineEngine(SLOTS, model=model()),
+    "nemo": lambda: NemoEngine(nemo_model(), SLOTS),
     "scripted": lambda: ScriptedEngine(max_streams=SLOTS),
 }
 

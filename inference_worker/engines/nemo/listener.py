@@ -1,0 +1,175 @@
+"""What the nemo engine knows of the stream in one slot: its audio by position, its words, its pauses."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inference_worker.engines.base import Hypothesis, Output, Samples
+from inference_worker.engines.endpointing import Endpointer, Piece, pause_samples
+from inference_worker.engines.nemo.decoder import Tokens
+from inference_worker.engines.nemo.words import Spoken, Vocabulary, Writer
+from inference_worker.engines.partials import Partials
+from inference_worker.engines.silero import WINDOW
+from wire.messages import SAMPLE_RATE, StreamOptions, Word
+
+# Where the detector goes on hearing speech and the model no words, in noise or music, the utterance has ended.
+NO_WORDS_FOR = SAMPLE_RATE * 800 // 1000
+
+
+def milliseconds(position: int) -> int:
+    return position * 1000 // SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How the model sees time."""
+
+    chunk: int  # samples of a chunk
+    frame: int  # samples of one of its frames
+
+
+@dataclass
+class Report:
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    speech_started_ms: int | None = None
+    flushed: bool = False
+
+
+class Listener:
+    def __init__(
+        self, slot: int, options: StreamOptions, start: int, vocabulary: Vocabulary, grid: Grid, now: float
+    ) -> None:
+        self.slot, self.options = slot, options
+        self._start, self._end, self._grid = start, start, grid
+        self._writer = Writer(vocabulary)
+        self._endpointer = Endpointer(pause_samples(options.endpointing_ms), start)
+        self._partials = Partials(now, repeat_now_s=max(0.0, 0.29 - grid.chunk / SAMPLE_RATE))
+        self._rest = np.zeros(0, np.float32)  # of a window that is not complete
+        # After a flush the model has heard silence that nobody sent: at which frame, and how much by then.
+        self._silences: deque[tuple[int, int]] = deque([(0, 0)])
+        self._frames = 0
+        self._last_token = start
+        self._said_until = start  # where the last final ended
+        self._confirmed = start
+        self._spoke = False
+        self._report = Report()
+
+    # ---- what comes in
+
+    def chunks(self, samples: Samples, *, flush: bool, last: bool) -> Iterator[Samples]:
+        """What the model is to hear. Before the end of the stream that is whole chunks; a flush makes one."""
+        self._rest = np.concatenate([self._rest, samples])
+        size = self._grid.chunk
+        for begin in range(0, len(samples), size):
+            chunk = samples[begin : begin + size]
+            self._end += len(chunk)
+            if len(chunk) < size and flush and not last:
+                missing = size - len(chunk)
+                yield np.concatenate([chunk, np.zeros(missing, np.float32)])
+                self._silences.append((self._frames + size // self._grid.frame, self._silences[-1][1] + missing))
+            else:
+                yield chunk
+            self._frames += size // self._grid.frame
+
+    def take(self, tokens: Tokens) -> None:
+        if tokens.ids:
+            self._writer.hear(tokens.ids, tokens.frames, tokens.confidences)
+            self._last_token = self._position(tokens.frames[-1] + 1)
+
+    def next_window(self) -> Samples | None:
+        if len(self._rest) < WINDOW:
+            return None
+        window, self._rest = self._rest[:WINDOW], self._rest[WINDOW:]
+        return window
+
+    def judge(self, window: Samples, probability: float) -> None:
+        level = float(10 * np.log10(np.square(window).mean() + 1e-8))
+        pieces, started = self._endpointer.feed(self._endpointer.position + WINDOW, probability, level)
+        if started is not None:
+            self._report.speech_started_ms = milliseconds(started)
+        for piece in pieces:
+            self._finish(piece)
+        wordless = self._endpointer.position - max(self._last_token, self._said_until)
+        if self._endpointer.speaking and self._writer.has_words and wordless >= NO_WORDS_FOR:
+            for piece in self._endpointer.flush(self._endpointer.position):
+                self._finish(piece, ended=self.options.endpointing_ms != 0)
+
+    def flush(self, *, last: bool) -> None:
+        for piece in self._endpointer.flush(self._end, last=last):
+            self._finish(piece)
+        if self._writer.has_words:  # of what the detector did not take for speech
+            self._finish(Piece(self._said_until, self._end, last, ()))
+        self._report.flushed = True
+
+    # ---- what goes out
+
+    def output(self, now: float) -> Output:
+        report, self._report = self._report, Report()
+        if self.options.interim_results and not self.options.recorded and (partial := self._partial(now)):
+            report.hypotheses.append(partial)
+        for final in report.hypotheses:
+            if final.is_final:
+                self._partials.final_said(final.end_ms, now)
+        needed = self._endpointer.needed_from
+        if self._writer.has_words:
+            needed = min(needed, self._said_until)
+        self._confirmed = max(self._confirmed, min(needed, self._end))
+        heard_until = self._endpointer.heard_until
+        return Output(
+            slot=self.slot,
+            processed=self._end,
+            confirmed=self._confirmed,
+            hypotheses=tuple(report.hypotheses),
+            speech_started_ms=report.speech_started_ms,
+            flushed=report.flushed,
+            speech_end=self._end if heard_until is None else min(heard_until, self._end),
+        )
+
+    def _partial(self, now: float) -> Hypothesis | None:
+        speaking = self._endpointer.speaking
+        if spoken := self._writer.so_far():
+            words = self._words(spoken, self._end)
+            begin = max(milliseconds(self._said_until), min(words[0].start_ms, milliseconds(self._end)))
+            self._partials.hear(words, begin, milliseconds(self._end), in_pause=not speaking)
+        heard = milliseconds(self._endpointer.position)
+        return self._partials.say(now, heard, speaking=speaking, final_due=False, again_soon=False)
+
+    def _finish(self, piece: Piece, *, ended: bool | None = None) -> None:
+        ended = piece.speech_final if ended is None else ended
+        self._spoke = self._spoke or piece.worth_hearing
+        inside = ended or not self._endpointer.speaking
+        spoken = self._writer.finish() if inside else self._writer.finish(before=self._frame(piece.end))
+        end = max(piece.end, self._said_until)
+        words = self._words(spoken, self._end)
+        if words or (ended and self._spoke):
+            if words:
+                end = max(end, min(self._end, -(-words[-1].end_ms * SAMPLE_RATE // 1000)))
+            first = words[0].start_ms if words else milliseconds(end)
+            begin = max(milliseconds(self._said_until), min(milliseconds(piece.begin), first))
+            self._report.hypotheses.append(
+                Hypothesis(words, begin, milliseconds(end), is_final=True, speech_final=ended)
+            )
+            self._said_until = end
+            self._partials.next_piece()
+        self._spoke = self._spoke and not ended
+
+    def _words(self, spoken: list[Spoken], end: int) -> tuple[Word, ...]:
+        """With times that never go back, inside the audio that came."""
+        words, before = [], milliseconds(self._said_until)
+        for one in spoken:
+            begin = min(max(milliseconds(self._position(one.start)), before), milliseconds(end))
+            until = min(max(milliseconds(self._position(one.end)), begin), milliseconds(end))
+            words.append(Word(one.text, begin, until, min(1.0, max(one.confidence, 1e-4))))
+            before = until
+        return tuple(words)
+
+    def _position(self, frame: int) -> int:
+        silence = next(samples for first, samples in reversed(self._silences) if first <= frame)
+        return self._start + frame * self._grid.frame - silence
+
+    def _frame(self, position: int) -> int:
+        return (position - self._start + self._silences[-1][1]) // self._grid.frame

@@ -1,6 +1,6 @@
 """Make `.venv` and install a lock into it, unless that has been done. Run by the system's own Python:
 
-    python3 -m ops.local.install base|dev|riva|nemo [--venv DIR]
+    python3 -m ops.local.install base|nemo|dev|riva [--venv DIR]
 
 so it imports nothing that is not Python's own.
 """
@@ -26,8 +26,13 @@ from ops.local.console import Console
 from ops.local.errors import LocalError, NoSpace
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("base", "dev", "riva", "nemo")
-NEEDED_MB = {"base": 700, "dev": 900, "riva": 900, "nemo": 12_000}
+# What each is made of, in the order in which pip gets them. pip wants hashes for all or for none in one call,
+# and nemo has none, so that of its packages those of the base are compared before.
+PARTS = {"base": ("base",), "nemo": ("base", "nemo"), "dev": ("dev", "nemo"), "riva": ("riva",)}
+SATISFIED_BY = {"base": ("base", "nemo", "dev"), "nemo": ("nemo", "dev"), "dev": ("dev",), "riva": ("riva",)}
+# With what pip keeps for the next time and needs while it unpacks.
+NEEDED_MB = {"base": 700, "nemo": 4_000, "dev": 4_300, "riva": 900, "cuda": 9_000}
+GPU = Path("/dev/nvidiactl")
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--no-color")
 SAY_EVERY_S = 10.0
 # pip's last words come with a notice of this kind for each index that has a note; nobody can act on it here.
@@ -36,7 +41,7 @@ NOISE = re.compile(r"Location .* is ignored|notice|WARNING: Running pip as the '
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m ops.local.install", description=__doc__.splitlines()[0])
-    parser.add_argument("lock", choices=LOCKS)
+    parser.add_argument("lock", choices=PARTS)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     given = parser.parse_args(arguments)
     console = Console()
@@ -66,46 +71,38 @@ def install(lock: str, venv: Path, console: Console) -> None:
 
 
 def is_current(lock: str, venv: Path) -> bool:
+    """All locks but riva have the versions of nemo, so a larger one has all that a smaller one has."""
     stamps = _stamps(venv)
-    # dev has all of base, in the same versions.
-    wanted = ("base", "dev") if lock == "base" else (lock,)
-    return any(stamps.get(each) == digest(each, venv) for each in wanted)
+    return any(stamps.get(each) == digest(each, venv) for each in SATISFIED_BY[lock])
 
 
 def digest(lock: str, venv: Path) -> str:
-    """Of all that decides what is installed: the lock, how we are installed ourselves, and where."""
+    """Of all that decides what is installed: the locks, how we are installed ourselves, and where."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     ours = {
         "project": project["project"],
         "build": project["build-system"],
         "hatch": project["tool"]["hatch"],
         "home": [str(ROOT), str(venv)],
-        "lock": _lock(lock).read_text(),
+        "locks": [_lock(part).read_text() for part in PARTS[lock]],
     }
     return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()
 
 
 def _install(lock: str, venv: Path, console: Console) -> None:
     began = time.monotonic()
-    # Without those for other systems and Pythons.
-    wanted = len(re.findall(r"^[a-z0-9.-]+==[^;\n]*$", _lock(lock).read_text(), re.MULTILINE))
-    left = shutil.disk_usage(ROOT).free // 2**20
-    if left < NEEDED_MB[lock]:
-        raise NoSpace(
-            f"The disk of {ROOT} has {left} MB left; installing needs about {NEEDED_MB[lock]} MB. Free some."
-        )
+    _room(lock)
     name = venv.relative_to(ROOT) if venv.is_relative_to(ROOT) else venv
-    console.line(f"Installing what Stenogate needs into {name} (once; a minute or two)")
+    takes = "some minutes" if "nemo" in PARTS[lock] else "a minute or two"
+    console.line(f"Installing what Stenogate needs into {name} (once; {takes})")
     python = venv / "bin" / "python"
     if not _works(python, venv):
         _make(venv, console)
     (venv / STAMPS).unlink(missing_ok=True)  # until it is whole again
-    step = time.monotonic()
-    _pip(
-        console, f"fetching about {wanted} packages",
-        [str(python), *PIP, "install", "--no-deps", "--progress-bar", "off", "-r", str(_lock(lock))],
-    )  # fmt: skip
-    console.done("packages", f"from requirements/{lock}.lock", time.monotonic() - step)
+    for part in PARTS[lock]:
+        _packages(part, python, console)
+    if "nemo" in PARTS[lock]:
+        _cuda(python, console)
     step = time.monotonic()
     _pip(
         console, "installing Stenogate itself",
@@ -114,6 +111,44 @@ def _install(lock: str, venv: Path, console: Console) -> None:
     console.done("stenogate", "this folder, editable", time.monotonic() - step)
     (venv / STAMPS).write_text(json.dumps({lock: digest(lock, venv)}))
     console.line(f"Installed in {time.monotonic() - began:.0f} s.\n")
+
+
+def _room(lock: str, hint: str = "") -> None:
+    left = shutil.disk_usage(ROOT).free // 2**20
+    if left < NEEDED_MB[lock]:
+        raise NoSpace(
+            f"The disk of {ROOT} has {left} MB left; installing needs about {NEEDED_MB[lock]} MB. "
+            f"Free some.{hint}"
+        )
+
+
+def _packages(part: str, python: Path, console: Console) -> None:
+    # Without those for other systems and Pythons.
+    wanted = len(re.findall(r"^[a-z0-9.-]+==[^;\n]*$", _lock(part).read_text(), re.MULTILINE))
+    step = time.monotonic()
+    _pip(
+        console, f"fetching about {wanted or 'twenty'} packages",
+        [str(python), *PIP, "install", "--no-deps", "--progress-bar", "off", "-r", str(_lock(part))],
+    )  # fmt: skip
+    console.done("packages", f"from requirements/{part}.lock", time.monotonic() - step)
+
+
+def _cuda(python: Path, console: Console) -> None:
+    """What torch's build for NVIDIA GPUs needs to be imported at all; the one for CPUs needs none of it."""
+    ask = "from importlib.metadata import requires; print(*requires('torch') or (), sep='\\n')"
+    asked = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=False)  # noqa: S603
+    if not re.search(r"^(nvidia|cuda)-", asked.stdout, re.MULTILINE):
+        if GPU.exists():
+            console.line(
+                "  This machine has an NVIDIA GPU, but your package index gave torch's build for CPUs, which "
+                "does not use it.\n  See docs/operations.md, Which engine."
+            )
+        return
+    cpu = "Or get torch's build for CPUs: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
+    if not GPU.exists():
+        console.line(f"  No GPU here, but this build of torch cannot start without CUDA's libraries. {cpu}")
+    _room("cuda", hint="" if GPU.exists() else f" {cpu}")
+    _packages("cuda", python, console)
 
 
 STAMPS = "stenogate.json"

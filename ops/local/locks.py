@@ -32,19 +32,24 @@ class Lock:
     extra: str | None
     within: str | None  # the lock whose versions this one keeps, so that both can be in one environment
     hashes: bool = True
+    apart: str | None = None  # where what matches CUDA goes, which not every machine needs
 
     @property
     def path(self) -> Path:
         return FOLDER / f"{self.name}.lock"
 
 
+# What torch's builds for NVIDIA GPUs need, and its builds for CPUs do not.
+CUDA = re.compile(r"(nvidia-|cuda-|triton==)")
+
 LOCKS = (
-    Lock("base", extra=None, within=None),
-    Lock("dev", extra="dev", within="base"),
-    # These two want older versions of what the base has too: each is an environment of its own.
+    # First, since it has the narrowest wishes. Builds of torch differ by machine (CPU, CUDA) under one
+    # version; hashes would allow only one.
+    Lock("nemo", extra="nemo", within=None, hashes=False, apart="cuda"),
+    Lock("base", extra=None, within="nemo"),
+    Lock("dev", extra="dev", within="nemo"),
+    # Wants other versions of what the base has too: an environment of its own.
     Lock("riva", extra="riva", within=None),
-    # Builds of torch differ by machine (CPU, CUDA) under one version; hashes would allow only one.
-    Lock("nemo", extra="nemo", within=None, hashes=False),
 )
 
 
@@ -52,29 +57,45 @@ def main(arguments: list[str]) -> int:
     for lock in LOCKS:
         write(lock, upgrade="upgrade" in arguments)
         pins = len(pinned(lock.path.read_text()))
-        print(f"  {lock.path.relative_to(ROOT)}: {pins} packages")
+        more = f", and those of CUDA in {lock.apart}.lock" if lock.apart else ""
+        print(f"  {lock.path.relative_to(ROOT)}: {pins} packages{more}")
     return 0
 
 
 def write(lock: Lock, upgrade: bool = False) -> None:
     """Versions that a lock already has are kept unless pyproject.toml forbids them, or with `upgrade`."""
+    files = [lock.path, FOLDER / f"{lock.apart}.lock"] if lock.apart else [lock.path]
+    new = lock.path.with_suffix(".new")
+    new.write_text("".join(file.read_text() for file in files if file.exists()))
     command = [
         str(Path(sys.executable).with_name("uv")), "pip", "compile", "pyproject.toml",
         "--universal", "--fork-strategy", "fewest", "--python-version", _least_python(),
         "--no-header", "--no-annotate", "--quiet",
-        "--no-emit-index-url", "--no-emit-find-links", "--output-file", str(lock.path.relative_to(ROOT)),
+        "--no-emit-index-url", "--no-emit-find-links", "--output-file", str(new.relative_to(ROOT)),
     ]  # fmt: skip
     command += ["--extra", lock.extra] if lock.extra else []
     command += ["--constraints", f"requirements/{lock.within}.lock"] if lock.within else []
     command += ["--generate-hashes"] if lock.hashes else []
     command += ["--upgrade"] if upgrade else []
     environ = {**os.environ, "UV_CUSTOM_COMPILE_COMMAND": "make lock"}
-    done = subprocess.run(command, cwd=ROOT, env=environ, check=False)  # noqa: S603
-    if done.returncode:
-        sys.exit(f"uv could not resolve {lock.path.name}; it says why above. The lock is as it was.")
-    body = lock.path.read_text()
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environ, check=False)  # noqa: S603
+        if done.returncode:
+            sys.exit(f"uv could not resolve {lock.path.name}; it says why above. The lock is as it was.")
+        bodies = split(new.read_text()) if lock.apart else (new.read_text(),)
+    finally:
+        new.unlink()
     head = f"# Written by `make lock`; not to be edited. Installed by plain pip.\n{FROM}{digest(lock)}\n"
-    lock.path.write_text(head + body)
+    for file, body in zip(files, bodies, strict=True):
+        file.write_text(head + body)
+
+
+def split(text: str) -> tuple[str, str]:
+    """A lock without hashes: what every machine needs, and what only builds for NVIDIA GPUs need."""
+    parts: tuple[list[str], list[str]] = ([], [])
+    for line in text.splitlines(keepends=True):
+        parts[bool(CUDA.match(line))].append(line)
+    return "".join(parts[0]), "".join(parts[1])
 
 
 def stale(lock: Lock) -> str | None:

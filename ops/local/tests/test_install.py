@@ -32,10 +32,28 @@ def test_what_the_lock_says_is_installed_once(venv):
     assert not install.is_current("dev", venv)
 
 
-def test_dev_has_all_that_base_has(venv):
+@pytest.mark.parametrize(
+    ("installed", "satisfied"),
+    [
+        ("base", ["base"]),
+        ("nemo", ["base", "nemo"]),
+        ("dev", ["base", "nemo", "dev"]),
+        ("riva", ["riva"]),
+    ],
+)
+def test_a_larger_lock_has_all_of_a_smaller_one(venv, installed, satisfied):
+    stamp(venv, installed)
+    assert [lock for lock in install.PARTS if install.is_current(lock, venv)] == satisfied
+
+
+def test_a_change_of_any_part_is_seen(venv, monkeypatch, tmp_path):
+    for name in ("base", "dev", "nemo"):
+        (tmp_path / name).write_text(install._lock(name).read_text())
     stamp(venv, "dev")
-    assert install.is_current("base", venv)
+    monkeypatch.setattr(install, "_lock", lambda name: tmp_path / name)
     assert install.is_current("dev", venv)
+    (tmp_path / "nemo").write_text("torch==9")
+    assert not install.is_current("dev", venv)
 
 
 @pytest.mark.parametrize("stamps", ["{", "[]", '{"base": "another digest"}'])
@@ -59,6 +77,44 @@ def test_too_small_a_disk_is_told_before_anything_is_fetched(venv, monkeypatch):
     monkeypatch.setattr(install.shutil, "disk_usage", lambda path: SimpleNamespace(free=50 * 2**20))
     with pytest.raises(NoSpace, match="has 50 MB left; installing needs about 700 MB"):
         install.install("base", venv, Console(StringIO()))
+
+
+def a_torch(venv, *requires):
+    """An environment whose torch says that it needs these."""
+    (venv / "bin" / "python").unlink()
+    python = venv / "bin" / "python"
+    lines = "\n".join(requires)
+    python.write_text(f"#!/bin/sh\ncat <<'.'\n{lines}\n.\n")
+    python.chmod(0o755)
+    return python
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    fetched = []
+    monkeypatch.setattr(install, "_packages", lambda part, python, console: fetched.append(part))
+    monkeypatch.setattr(install, "_room", lambda part, hint="": None)
+    return fetched
+
+
+@pytest.mark.parametrize(
+    ("requires", "gpu", "parts", "said"),
+    [
+        (["sympy"], False, [], ""),
+        (["sympy"], True, [], "gave torch's build for CPUs"),
+        (["sympy", "nvidia-cublas==13; platform_system == 'Linux'"], True, ["cuda"], ""),
+        (["cuda-toolkit[cublas]==13.0.2"], False, ["cuda"], "download.pytorch.org/whl/cpu"),
+    ],
+)
+def test_cuda_comes_with_the_build_of_torch_that_needs_it(
+    venv, fetched, monkeypatch, tmp_path, requires, gpu, parts, said
+):
+    monkeypatch.setattr(install, "GPU", tmp_path if gpu else tmp_path / "nvidiactl")
+    out = StringIO()
+    install._cuda(a_torch(venv, *requires), Console(out))
+    assert fetched == parts
+    assert said in out.getvalue()
+    assert bool(said) == bool(out.getvalue())
 
 
 @pytest.mark.parametrize(

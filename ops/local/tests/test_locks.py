@@ -19,14 +19,35 @@ def test_the_lock_works_with_any_index_on_any_machine(lock):
     assert any("--hash=" in line for line in lines) is lock.hashes
 
 
+PINS = {lock.name: locks.pinned(lock.path.read_text()) for lock in LOCKS}
+
+
 def test_the_base_pulls_in_no_engine_of_gigabytes():
-    base = locks.pinned(LOCKS[0].path.read_text())
-    assert not {"torch", "nemo-toolkit", "nvidia-riva-client", "pytest"} & set(base)
+    assert not {"torch", "nemo-toolkit", "nvidia-riva-client", "pytest"} & set(PINS["base"])
 
 
-def test_one_environment_can_hold_base_and_dev():
-    base, dev = (locks.pinned(lock.path.read_text()) for lock in LOCKS[:2])
-    assert {name: dev.get(name) for name in base} == base
+def test_one_environment_can_hold_base_nemo_and_dev():
+    for smaller, larger in (("base", "nemo"), ("base", "dev")):
+        assert {name: PINS[larger].get(name) for name in PINS[smaller]} == PINS[smaller]
+    both = set(PINS["nemo"]) & set(PINS["dev"])
+    assert {name: PINS["nemo"][name] for name in both} == {name: PINS["dev"][name] for name in both}
+
+
+def test_what_only_gpus_need_is_apart():
+    assert "torch" in PINS["nemo"]
+    assert not [name for name in PINS["nemo"] if name.startswith(("nvidia", "cuda", "triton"))]
+    cuda = (locks.FOLDER / "cuda.lock").read_text()
+    assert {"cuda-toolkit", "nvidia-cublas", "triton"} <= set(locks.pinned(cuda))
+    assert f"{locks.FROM}{locks.digest(LOCKS[0])}\n" in cuda
+
+
+def test_a_lock_is_split_without_losing_a_line():
+    both = (
+        "cuda-toolkit==1\nnumpy==2\nnv-one-logger-core==2\nnvidia-nccl-cu13==2 ; x\ntriton==3\ntritons==1\n"
+    )
+    every, gpus = locks.split(both)
+    assert every.split() == ["numpy==2", "nv-one-logger-core==2", "tritons==1"]
+    assert gpus == "cuda-toolkit==1\nnvidia-nccl-cu13==2 ; x\ntriton==3\n"
 
 
 @pytest.fixture

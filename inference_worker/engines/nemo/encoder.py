@@ -88,8 +88,14 @@ class _Layer:
             self._u, self._v = attention.pos_bias_u.detach(), attention.pos_bias_v.detach()
             self._kernel = conv.weight.squeeze(1).t().contiguous()  # [k, D]
             self._conv_bias = conv.bias
-            self._in, self._in_bias = layer.conv.pointwise_conv1.weight.squeeze(-1), layer.conv.pointwise_conv1.bias
-            self._out, self._out_bias = layer.conv.pointwise_conv2.weight.squeeze(-1), layer.conv.pointwise_conv2.bias
+            self._in, self._in_bias = (
+                layer.conv.pointwise_conv1.weight.squeeze(-1),
+                layer.conv.pointwise_conv1.bias,
+            )
+            self._out, self._out_bias = (
+                layer.conv.pointwise_conv2.weight.squeeze(-1),
+                layer.conv.pointwise_conv2.bias,
+            )
 
     def open(self, slots: Tensor) -> None:
         # Keys and values need no wiping: what has not been written is masked.

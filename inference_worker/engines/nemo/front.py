@@ -1,8 +1,8 @@
 """From mel frames to the encoder's frames: NeMo's causal subsampling, without computing anything twice.
 
-NeMo gives each chunk nine mel frames of look-back and throws away what comes of them. Each of its convolutions
-halves the time with a window of three, so all that a chunk needs of the one before is the last frame at the
-input of each: that is what a slot keeps here.
+NeMo gives each chunk nine mel frames of look-back and throws away what comes of them. Each of its
+convolutions halves the time with a window of three, so all that a chunk needs of the one before is the last
+frame at the input of each: that is what a slot keeps here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ class Front:
         self._stages = _stages(pre_encode.conv)
         self._out: nn.Linear = pre_encode.out
         reference = self._out.weight
-        first, frame = [], torch.full((1, 1, 3, mels), SILENCE, dtype=reference.dtype, device=reference.device)
+        first, frame = (
+            [],
+            torch.full((1, 1, 3, mels), SILENCE, dtype=reference.dtype, device=reference.device),
+        )
         with torch.inference_mode():
             for stage in self._stages:
                 # However far back, silence sounds the same, so one frame at the input of each stage is all.
@@ -37,7 +40,7 @@ class Front:
             last[slots] = first
 
     def step(self, writes: Writes, mel: Tensor, frames: Tensor | None) -> Tensor:
-        """[B, M, 8 T] to [B, T, D]. `frames`, when some row ends in this chunk: how many mel frames it has."""
+        """[B, M, 8 T] to [B, T, D]. `frames`, when some row ends here: how many mel frames each has."""
         x = mel.transpose(1, 2).unsqueeze(1)
         for stage, last in zip(self._stages, self._last, strict=True):
             if frames is not None:

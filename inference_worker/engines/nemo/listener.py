@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from inference_worker.engines.base import Hypothesis, Output, Samples
-from inference_worker.engines.endpointing import Endpointer, Piece, pause_samples
-from inference_worker.engines.nemo.decoder import Tokens
+from inference_worker.engines.endpointing import LONGEST, Endpointer, Piece, pause_samples
+from inference_worker.engines.nemo.detector import WINDOW
+from inference_worker.engines.nemo.recogniser import Chunk, Sound
 from inference_worker.engines.nemo.words import Spoken, Vocabulary, Writer
 from inference_worker.engines.partials import Partials
-from inference_worker.engines.silero import WINDOW
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
-# Where the detector goes on hearing speech and the model no words, in noise or music, the utterance has ended.
+# So long without words after some, and the utterance has ended, whatever the detector hears: noise, music.
 NO_WORDS_FOR = SAMPLE_RATE * 800 // 1000
 
 
@@ -48,9 +47,9 @@ class Listener:
         self._writer = Writer(vocabulary)
         self._endpointer = Endpointer(pause_samples(options.endpointing_ms), start)
         self._partials = Partials(now, repeat_now_s=max(0.0, 0.29 - grid.chunk / SAMPLE_RATE))
-        self._rest = np.zeros(0, np.float32)  # of a window that is not complete
-        # After a flush the model has heard silence that nobody sent: at which frame, and how much by then.
-        self._silences: deque[tuple[int, int]] = deque([(0, 0)])
+        # After a flush the model has heard silence that nobody sent: from which frame on, and how much in
+        # all. A flush leaves no words behind, so nothing older than the last is asked for.
+        self._silences: deque[tuple[int, int]] = deque([(0, 0)], maxlen=2)
         self._frames = 0
         self._last_token = start
         self._said_until = start  # where the last final ended
@@ -60,43 +59,47 @@ class Listener:
 
     # ---- what comes in
 
-    def chunks(self, samples: Samples, *, flush: bool, last: bool) -> Iterator[Samples]:
-        """What the model is to hear. Before the end of the stream that is whole chunks; a flush makes one."""
-        self._rest = np.concatenate([self._rest, samples])
-        size = self._grid.chunk
-        for begin in range(0, len(samples), size):
-            chunk = samples[begin : begin + size]
-            self._end += len(chunk)
-            if len(chunk) < size and flush and not last:
-                missing = size - len(chunk)
-                yield np.concatenate([chunk, np.zeros(missing, np.float32)])
-                self._silences.append((self._frames + size // self._grid.frame, self._silences[-1][1] + missing))
-            else:
-                yield chunk
-            self._frames += size // self._grid.frame
+    def chunk(self, samples: Samples, *, flush: bool, last: bool) -> Chunk:
+        """What the model is to hear of up to a chunk. Before the end of the stream that is a whole one."""
+        missing = self._grid.chunk - len(samples)
+        if missing and flush and not last:
+            padded = np.concatenate([samples, np.zeros(missing, np.float32)])
+            return Chunk(self.slot, padded, sent=len(samples))
+        return Chunk(self.slot, samples)
 
-    def take(self, tokens: Tokens) -> None:
+    def take(self, chunk: Chunk, sound: Sound) -> None:
+        """The chunk has been heard."""
+        sent = len(chunk.samples) if chunk.sent is None else chunk.sent
+        self._end += sent
+        self._frames += self._grid.chunk // self._grid.frame
+        tokens = sound.tokens
         if tokens.ids:
             self._writer.hear(tokens.ids, tokens.frames, tokens.confidences)
             self._last_token = self._position(tokens.frames[-1] + 1)
+        if sent < len(chunk.samples):
+            self._silences.append((self._frames, self._silences[-1][1] + len(chunk.samples) - sent))
+        for probability, level in sound.speech:
+            self._judge(probability, level)
 
-    def next_window(self) -> Samples | None:
-        if len(self._rest) < WINDOW:
-            return None
-        window, self._rest = self._rest[:WINDOW], self._rest[WINDOW:]
-        return window
-
-    def judge(self, window: Samples, probability: float) -> None:
-        level = float(10 * np.log10(np.square(window).mean() + 1e-8))
+    def _judge(self, probability: float, level: float) -> None:
         pieces, started = self._endpointer.feed(self._endpointer.position + WINDOW, probability, level)
         if started is not None:
             self._report.speech_started_ms = milliseconds(started)
         for piece in pieces:
             self._finish(piece)
-        wordless = self._endpointer.position - max(self._last_token, self._said_until)
-        if self._endpointer.speaking and self._writer.has_words and wordless >= NO_WORDS_FOR:
-            for piece in self._endpointer.flush(self._endpointer.position):
+        if self._writer.has_words:
+            self._end_without_the_detector()
+
+    def _end_without_the_detector(self) -> None:
+        """The model hears no more words in what is taken for speech, or words in what is not."""
+        here = self._endpointer.position
+        wordless = here - max(self._last_token, self._said_until) >= NO_WORDS_FOR
+        if self._endpointer.speaking and wordless:
+            for piece in self._endpointer.flush(here):
                 self._finish(piece, ended=self.options.endpointing_ms != 0)
+        elif self._endpointer.begin is None and (wordless or here - self._said_until >= LONGEST):
+            ended = wordless and self.options.endpointing_ms != 0
+            self._finish(Piece(self._said_until, here, ended, ()))
 
     def flush(self, *, last: bool) -> None:
         for piece in self._endpointer.flush(self._end, last=last):

@@ -67,7 +67,7 @@ def _libraries() -> tuple[Any, Any]:
 def _device(torch: Any, device: str, dtype: str) -> Any:
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
-        raise EngineStartError("DEVICE is cuda, and torch finds no GPU here. Set DEVICE=cpu, or see nvidia-smi.")
+        raise EngineStartError("DEVICE is cuda, and torch finds no GPU. Set DEVICE=cpu, or see nvidia-smi.")
     place = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
     if place.type == "cpu" and dtype != "float32":
         raise EngineStartError(f"COMPUTE_DTYPE is {dtype}, and on a CPU only float32 is of use.")
@@ -99,7 +99,7 @@ def _check(restored: Any, model: str) -> None:
     elif not hasattr(restored.tokenizer, "tokenizer"):
         wrong = "has no BPE tokenizer"
     if wrong:
-        raise EngineStartError(f"The model {model} {wrong}. See docs/decisions/nemo.md for what can be served.")
+        raise EngineStartError(f"The model {model} {wrong}. docs/decisions/nemo.md says what can be served.")
 
 
 def _left(restored: Any, right: int, model: str) -> int:

@@ -1,4 +1,5 @@
-"""A chunk of each of many streams in, tokens out. Everything of a stream lies in arenas, under its slot."""
+"""A chunk of each of many streams in; tokens and how likely it is speech out. Everything of a stream lies in
+arenas, under its slot."""
 
 from __future__ import annotations
 
@@ -7,12 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from inference_worker.engines.base import Samples
+from inference_worker.engines.nemo import buckets, decoder
 from inference_worker.engines.nemo.decoder import Decoder, Tokens
+from inference_worker.engines.nemo.detector import Detector
 from inference_worker.engines.nemo.encoder import Encoder
+from inference_worker.engines.nemo.graphs import Graphs
 from inference_worker.engines.nemo.loading import Loaded
 from inference_worker.engines.nemo.mel import Mel
+from inference_worker.engines.nemo.phrases import Phrases
 from inference_worker.engines.nemo.writes import Writes
 
 SAMPLE_RATE = 16_000
@@ -22,10 +28,27 @@ SAMPLE_RATE = 16_000
 class Chunk:
     slot: int
     samples: Samples  # as many as a chunk has; fewer are the last of the stream
+    sent: int | None = None  # so many of them are audio, the rest a flush has added; None: all
+
+
+@dataclass(frozen=True)
+class Sound:
+    tokens: Tokens
+    speech: list[tuple[float, float]]  # of each window that is complete: how likely speech, how loud
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a step has computed before it decodes, and would write."""
+
+    writes: Writes
+    encoded: Tensor
+    lengths: Tensor
+    windows: Tensor  # [B, 1 + 2 n]: how many windows, then how likely each is speech, and how loud
 
 
 class Recogniser:
-    def __init__(self, loaded: Loaded, slots: int) -> None:
+    def __init__(self, loaded: Loaded, slots: int, most_rows: int, *, one_bucket: bool = False) -> None:
         model, self._device = loaded.model, loaded.device
         encoder = model.encoder
         hop = round(model.cfg.preprocessor.window_stride * SAMPLE_RATE)
@@ -33,28 +56,79 @@ class Recogniser:
         self.chunk_samples = (loaded.right + 1) * self.frame_samples
         self._subsampling = encoder.subsampling_factor
         self._dtype = encoder.layers[0].norm_out.weight.dtype
+        # One slot more than there are streams, for the rows that fill up a bucket.
+        self._nobody, slots = slots, slots + 1
         self._mel = Mel(model.preprocessor, slots, hop, self.chunk_samples, self._device)
         self._encoder = Encoder(encoder, slots, loaded.left, loaded.right)
+        self._detector = Detector(slots, self.chunk_samples, self._device)
         empty = torch.zeros(1, 1, encoder.d_model, dtype=self._dtype, device=self._device)
-        self._decoder = Decoder(model.decoding.decoding.decoding_computer, slots, empty)
+        self.phrases = Phrases(model)
+        self._decoder = Decoder(
+            model.decoding.decoding.decoding_computer, self.phrases.computer, slots, empty
+        )
+        self.buckets = buckets.sizes(most_rows, on_gpu=self._device.type == "cuda", one=one_bucket)
+        self._graphs = Graphs(self._compute, self.chunk_samples, self._device)
 
     @torch.inference_mode()
-    def open(self, slot: int) -> None:
+    def open(self, slot: int, phrases: Sequence[str] = ()) -> None:
         slots = torch.tensor([slot], device=self._device)
-        self._mel.open(slots)
-        self._encoder.open(slots)
-        self._decoder.open(slots)
+        for part in (self._mel, self._encoder, self._detector, self._decoder):
+            part.open(slots)
+        self.phrases.open(slot, phrases)
+
+    def close(self, slot: int) -> None:
+        self.phrases.close(slot)
 
     @torch.inference_mode()
-    def step(self, chunks: Sequence[Chunk]) -> list[Tokens]:
-        samples = np.zeros((len(chunks), self.chunk_samples), np.float32)
-        for row, chunk in zip(samples, chunks, strict=True):
-            row[: len(chunk.samples)] = chunk.samples
-        writes = Writes(torch.tensor([chunk.slot for chunk in chunks], device=self._device))
-        lengths = torch.tensor([len(chunk.samples) for chunk in chunks], device=self._device)
-        whole = all(len(chunk.samples) == self.chunk_samples for chunk in chunks)
-        mel, frames = self._mel.step(writes, torch.from_numpy(samples).to(self._device), lengths)
+    def warm_up(self) -> None:
+        """Every size of step, the largest first: what it needs of memory does for the others."""
+        sizes = self.buckets if self._graphs.used else {1, self.buckets[-1]}
+        for rows in sorted(sizes, reverse=True):
+            self._run([Chunk(self._nobody, np.zeros(self.chunk_samples, np.float32))] * rows)
+
+    def step(self, chunks: Sequence[Chunk]) -> list[Sound]:
+        """One that raises has changed nothing."""
+        return self._run(chunks)
+
+    @torch.inference_mode()
+    def _run(self, chunks: Sequence[Chunk]) -> list[Sound]:
+        rows = buckets.fit(self.buckets, len(chunks))
+        samples = np.zeros((rows, self.chunk_samples), np.float32)
+        slots = np.full(rows, self._nobody)
+        lengths, sent = np.zeros((2, rows), np.int64)
+        for row, chunk in enumerate(chunks):
+            samples[row, : len(chunk.samples)] = chunk.samples
+            slots[row], lengths[row] = chunk.slot, len(chunk.samples)
+            sent[row] = len(chunk.samples) if chunk.sent is None else chunk.sent
+        whole = bool((lengths == self.chunk_samples).all())
+        computed = self._graphs.run(samples, np.stack([slots, lengths, sent]), whole)
+        after = Writes(computed.writes.slots)
+        tokens = self._decoder.step(after, computed.encoded, computed.lengths, self._phrases_of(slots))
+        said = torch.cat([tokens, computed.windows], 1).cpu().numpy()
+        self._graphs.commit(computed)
+        after.commit()
+        count, most = len(chunks), tokens.shape[1]
+        heard = decoder.read(said[:count, :most].tolist())
+        return [Sound(*pair) for pair in zip(heard, _speech(said[:count, most:].tolist()), strict=True)]
+
+    def _compute(self, samples: Tensor, rows: Tensor, whole: bool) -> Computed:
+        slots, lengths, sent = rows
+        writes = Writes(slots)
+        mel, frames = self._mel.step(writes, samples, lengths)
         encoded = self._encoder.step(writes, mel.to(self._dtype), None if whole else frames)
-        tokens = self._decoder.step(writes, encoded, -(-frames // self._subsampling))
-        writes.commit()
-        return tokens
+        counts, chances, levels = self._detector.step(writes, samples, sent)
+        windows = torch.cat([counts[:, None].float(), chances, levels], 1)
+        return Computed(writes, encoded, -(-frames // self._subsampling), windows)
+
+    def _phrases_of(self, slots: Sequence[int]) -> Tensor | None:
+        if not self.phrases.any:
+            return None
+        numbers = [self.phrases.number(int(slot)) for slot in slots]
+        if max(numbers) < 0:
+            return None
+        return torch.tensor(numbers, device=self._device)
+
+
+def _speech(rows: Sequence[Sequence[float]]) -> list[list[tuple[float, float]]]:
+    most = (len(rows[0]) - 1) // 2
+    return [list(zip(row[1 : 1 + int(row[0])], row[1 + most :], strict=False)) for row in rows]

@@ -12,10 +12,10 @@ from inference_worker.engines.base import Engine, Row, Samples
 from inference_worker.engines.moonshine import MoonshineEngine
 from inference_worker.engines.moonshine_model import MoonshineModel
 from inference_worker.engines.nemo.engine import NemoEngine
-from inference_worker.engines.nemo.loading import load
+from inference_worker.engines.nemo.loading import TINY, load
 from inference_worker.engines.scripted import ScriptedEngine
 from inference_worker.engines.tests.driving import NOTHING, Heard, chunks, listen, run, settle, step
-from tests import recordings
+from tests import recordings, spoken
 from wire.messages import SAMPLE_RATE, StreamOptions
 
 SLOTS = 4
@@ -26,7 +26,7 @@ model = cache(MoonshineModel)
 
 @cache
 def nemo_model():
-    return load("/tmp/tiny/x.nemo", 1, "float32", "cpu")
+    return load(str(TINY), 1, "float32", "cpu")
 
 
 ENGINES: dict[str, Callable[[], Engine]] = {
@@ -36,17 +36,22 @@ ENGINES: dict[str, Callable[[], Engine]] = {
 }
 
 
-@cache
-def speech() -> Samples:
-    """Six short sentences with pauses."""
-    return recordings.samples("beckett.wav")
-
-
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made = ENGINES[request.param]()
     yield made
     made.shut_down()
+
+
+@pytest.fixture
+def speech(engine: Engine) -> Samples:
+    """Six short sentences with pauses, such as the engine understands."""
+    return spoken.some(6) if engine.info.name == "nemo" else beckett()
+
+
+@cache
+def beckett() -> Samples:
+    return recordings.samples("beckett.wav")
 
 
 def said(heard: Heard) -> list[tuple[str, int, int]]:
@@ -65,26 +70,30 @@ def test_it_says_what_it_is(engine: Engine) -> None:
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 @pytest.mark.parametrize("whole", [0, 1, 7])
-def test_all_audio_is_processed_exactly_whatever_its_length(engine: Engine, whole: int, more: int) -> None:
+def test_all_audio_is_processed_exactly_whatever_its_length(
+    engine: Engine, speech: Samples, whole: int, more: int
+) -> None:
     length = max(0, whole * engine.info.chunk_samples + more)
-    heard = listen(engine, speech()[:length])
+    heard = listen(engine, speech[:length])
     last = heard.outputs[-1]
     assert (last.processed, last.confirmed, last.flushed) == (length, length, True)
     assert sum(output.flushed for output in heard.outputs) == 1
 
 
-def test_the_watermarks_never_go_back_nor_past_the_audio(engine: Engine) -> None:
-    heard = listen(engine, speech(), interim_results=True)
+def test_the_watermarks_never_go_back_nor_past_the_audio(engine: Engine, speech: Samples) -> None:
+    heard = listen(engine, speech, interim_results=True)
     marks = [(output.processed, output.confirmed) for output in heard.outputs]
-    assert all(confirmed <= processed <= len(speech()) for processed, confirmed in marks)
+    assert all(confirmed <= processed <= len(speech) for processed, confirmed in marks)
     assert [processed for processed, _ in marks] == sorted(processed for processed, _ in marks)
     assert [confirmed for _, confirmed in marks] == sorted(confirmed for _, confirmed in marks)
 
 
-def test_it_tells_where_speech_ended_in_time_for_whoever_waits_for_a_pause(engine: Engine) -> None:
+def test_it_tells_where_speech_ended_in_time_for_whoever_waits_for_a_pause(
+    engine: Engine, speech: Samples
+) -> None:
     pause = SAMPLE_RATE
     for endpointing_ms in (None, 0, 4000):
-        audio = np.concatenate([speech()[: 5 * SAMPLE_RATE], np.zeros(5 * SAMPLE_RATE, np.float32)])
+        audio = np.concatenate([speech[: 5 * SAMPLE_RATE], np.zeros(5 * SAMPLE_RATE, np.float32)])
         heard = listen(engine, audio, endpointing_ms=endpointing_ms)
         word_end = 0
         for output in heard.outputs:
@@ -106,12 +115,12 @@ def test_it_tells_where_speech_ended_in_time_for_whoever_waits_for_a_pause(engin
 
 @pytest.mark.parametrize("endpointing_ms", [None, 300, 0])
 def test_speech_starts_once_before_its_words_and_ends_once_after_them(
-    engine: Engine, endpointing_ms: int | None
+    engine: Engine, speech: Samples, endpointing_ms: int | None
 ) -> None:
     second = np.zeros(SAMPLE_RATE, np.float32)
     engine.open(0, StreamOptions(endpointing_ms=endpointing_ms), 0)
     heard: dict[int, Heard] = {}
-    for row in chunks(0, np.concatenate([second, speech(), second]), engine.info.chunk_samples):
+    for row in chunks(0, np.concatenate([second, speech, second]), engine.info.chunk_samples):
         step(engine, [row], heard)
         settle(engine, heard)  # as with audio that comes at the pace of speech
     kinds: list[str] = []
@@ -124,26 +133,27 @@ def test_speech_starts_once_before_its_words_and_ends_once_after_them(
         assert next(o.speech_started_ms for o in heard[0].outputs if o.speech_started_ms is not None) >= 900
     utterances = " ".join(kinds).split("ends")
     if endpointing_ms == 0 and not heard_in_silence:
-        assert (kinds[0], set(kinds[1:])) == ("starts", {"words"})  # no pause ends an utterance
+        assert kinds[0] == "starts"
+        assert "ends" not in kinds  # no pause ends an utterance
         return
     assert len(utterances) > 3
     assert all(u.split()[0] == "starts" and set(u.split()[1:]) == {"words"} for u in utterances[:-1])
 
 
-def test_audio_is_confirmed_only_once_it_is_in_a_final(engine: Engine) -> None:
+def test_audio_is_confirmed_only_once_it_is_in_a_final(engine: Engine, speech: Samples) -> None:
     confirmed = 0
-    for output in listen(engine, speech()).outputs:
+    for output in listen(engine, speech).outputs:
         for final in output.hypotheses:
             assert final.words[0].start_ms * MS >= confirmed - MS
         confirmed = output.confirmed
 
 
-def test_words_lie_in_their_final_and_times_never_go_back(engine: Engine) -> None:
-    heard = listen(engine, speech(), interim_results=True)
+def test_words_lie_in_their_final_and_times_never_go_back(engine: Engine, speech: Samples) -> None:
+    heard = listen(engine, speech, interim_results=True)
     assert heard.text
     before = 0
     for final in heard.finals:
-        assert before <= final.start_ms <= final.end_ms <= len(speech()) // MS
+        assert before <= final.start_ms <= final.end_ms <= len(speech) // MS
         for word in final.words:
             assert final.start_ms <= word.start_ms <= word.end_ms <= final.end_ms
             assert word.start_ms >= before
@@ -153,33 +163,33 @@ def test_words_lie_in_their_final_and_times_never_go_back(engine: Engine) -> Non
             before = word.end_ms
 
 
-def test_a_stream_that_began_elsewhere_keeps_its_positions(engine: Engine) -> None:
-    here, there = listen(engine, speech()), listen(engine, speech(), start=100 * SAMPLE_RATE)
-    assert there.outputs[-1].processed == 100 * SAMPLE_RATE + len(speech())
+def test_a_stream_that_began_elsewhere_keeps_its_positions(engine: Engine, speech: Samples) -> None:
+    here, there = listen(engine, speech), listen(engine, speech, start=100 * SAMPLE_RATE)
+    assert there.outputs[-1].processed == 100 * SAMPLE_RATE + len(speech)
     assert min(output.confirmed for output in there.outputs) >= 100 * SAMPLE_RATE
     if engine.info.name != "scripted":  # what that says depends on the position
         assert said(there) == [(text, start + 100_000, end + 100_000) for text, start, end in said(here)]
 
 
-def test_without_interim_results_there_are_finals_alone_and_the_same(engine: Engine) -> None:
-    without, with_ = listen(engine, speech()), listen(engine, speech(), interim_results=True)
+def test_without_interim_results_there_are_finals_alone_and_the_same(engine: Engine, speech: Samples) -> None:
+    without, with_ = listen(engine, speech), listen(engine, speech, interim_results=True)
     assert not without.partials
     assert said(without) == said(with_)
 
 
-def test_recorded_audio_in_long_rows_is_heard_like_any_other(engine: Engine) -> None:
+def test_recorded_audio_in_long_rows_is_heard_like_any_other(engine: Engine, speech: Samples) -> None:
     size = engine.info.chunk_samples
-    expected = listen(engine, speech())
+    expected = listen(engine, speech)
     engine.open(0, StreamOptions(recorded=True), 0)
     assert engine.info.bulk_chunks > 1
-    heard = run(engine, chunks(0, speech(), engine.info.bulk_chunks * size))
+    heard = run(engine, chunks(0, speech, engine.info.bulk_chunks * size))
     assert [final.words for final in heard.finals] == [final.words for final in expected.finals]
-    assert heard.outputs[-1].processed == len(speech())
+    assert heard.outputs[-1].processed == len(speech)
 
 
-def test_a_flush_is_answered_once_with_its_finals_before_it(engine: Engine) -> None:
+def test_a_flush_is_answered_once_with_its_finals_before_it(engine: Engine, speech: Samples) -> None:
     size = engine.info.chunk_samples
-    rows = [row for row in chunks(0, speech(), size) if not row.last]
+    rows = [row for row in chunks(0, speech, size) if not row.last]
     cut = len(rows) // 3
     marked = [
         *rows[:cut],
@@ -203,9 +213,9 @@ def test_a_flush_is_answered_once_with_its_finals_before_it(engine: Engine) -> N
             assert all(start * MS >= flush.processed - MS for start in starts)
 
 
-def test_a_reused_slot_shows_nothing_of_the_stream_before(engine: Engine) -> None:
+def test_a_reused_slot_shows_nothing_of_the_stream_before(engine: Engine, speech: Samples) -> None:
     engine.open(0, StreamOptions(interim_results=True), 0)
-    for row in list(chunks(0, speech(), engine.info.chunk_samples))[:20]:
+    for row in list(chunks(0, speech, engine.info.chunk_samples))[:20]:
         engine.step([row])
     engine.close(0)
     engine.open(0, StreamOptions(interim_results=True), 0)
@@ -214,14 +224,14 @@ def test_a_reused_slot_shows_nothing_of_the_stream_before(engine: Engine) -> Non
     assert heard.outputs[-1].processed == 4000
     assert all(output.speech_started_ms is None for output in heard.outputs)
     engine.close(0)
-    assert said(listen(engine, speech())) == said(listen(engine, speech(), slot=1))
+    assert said(listen(engine, speech)) == said(listen(engine, speech, slot=1))
 
 
-def test_streams_in_one_batch_do_not_change_one_another(engine: Engine) -> None:
-    alone = [listen(engine, audio) for audio in (speech(), speech()[SAMPLE_RATE:], speech()[::-1].copy())]
+def test_streams_in_one_batch_do_not_change_one_another(engine: Engine, speech: Samples) -> None:
+    alone = [listen(engine, audio) for audio in (speech, speech[SAMPLE_RATE:], speech[::-1].copy())]
     waiting = {
         slot: list(chunks(slot, audio, engine.info.chunk_samples))
-        for slot, audio in enumerate((speech(), speech()[SAMPLE_RATE:], speech()[::-1].copy()))
+        for slot, audio in enumerate((speech, speech[SAMPLE_RATE:], speech[::-1].copy()))
     }
     for slot in waiting:
         engine.open(slot, StreamOptions(interim_results=True), 0)
@@ -232,13 +242,13 @@ def test_streams_in_one_batch_do_not_change_one_another(engine: Engine) -> None:
     assert [said(heard[slot]) for slot in waiting] == [said(one) for one in alone]
 
 
-def test_a_step_without_rows_and_another_warm_up_change_nothing(engine: Engine) -> None:
+def test_a_step_without_rows_and_another_warm_up_change_nothing(engine: Engine, speech: Samples) -> None:
     assert engine.step([]).outputs == []
     engine.warm_up()
-    expected = said(listen(engine, speech()))
+    expected = said(listen(engine, speech))
     engine.open(0, StreamOptions(), 0)
     heard: dict[int, Heard] = {}
-    for number, row in enumerate(chunks(0, speech(), engine.info.chunk_samples)):
+    for number, row in enumerate(chunks(0, speech, engine.info.chunk_samples)):
         step(engine, [row], heard)
         step(engine, [], heard)
         if number == 10:
@@ -247,20 +257,20 @@ def test_a_step_without_rows_and_another_warm_up_change_nothing(engine: Engine) 
     assert said(heard[0]) == expected
 
 
-def test_a_slot_may_be_closed_in_any_state(engine: Engine) -> None:
+def test_a_slot_may_be_closed_in_any_state(engine: Engine, speech: Samples) -> None:
     engine.close(0)
     engine.open(0, StreamOptions(), 0)
     engine.close(0)
     engine.close(0)
     engine.open(0, StreamOptions(interim_results=True), 0)
-    for row in chunks(0, speech()[: 2 * SAMPLE_RATE], engine.info.chunk_samples):
+    for row in chunks(0, speech[: 2 * SAMPLE_RATE], engine.info.chunk_samples):
         engine.step([row])
     engine.close(0)
     while engine.backlog:
         assert engine.step([]).outputs == []
 
 
-def test_a_thousand_openings_and_closings_leave_it_as_it_was(engine: Engine) -> None:
+def test_a_thousand_openings_and_closings_leave_it_as_it_was(engine: Engine, speech: Samples) -> None:
     loud = np.full(engine.info.chunk_samples, 0.1, np.float32)
     for number in range(1000):
         slot = number % SLOTS
@@ -268,4 +278,4 @@ def test_a_thousand_openings_and_closings_leave_it_as_it_was(engine: Engine) -> 
         engine.step([Row(slot, loud)])
         engine.close(slot)
     for slot in range(SLOTS):
-        assert said(listen(engine, speech(), slot=slot)) == said(listen(engine, speech()))
+        assert said(listen(engine, speech, slot=slot)) == said(listen(engine, speech))

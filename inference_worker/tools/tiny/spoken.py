@@ -1,5 +1,5 @@
-"""Writes the recording that tests and benchmarks give to the tiny model: `python -m inference_worker.tools.tiny.spoken
-OUT.flac`, and beside it OUT.json, which says what is said where. No text of it was trained on."""
+"""Writes the recording that tests and benchmarks give to the tiny model, and beside it a .json of what is
+said where: `python -m inference_worker.tools.tiny.spoken OUT.flac`. No text of it was trained on."""
 
 from __future__ import annotations
 

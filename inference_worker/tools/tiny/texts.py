@@ -8,21 +8,57 @@ from __future__ import annotations
 import random
 import zlib
 
-ONES = "zero one two three four five six seven eight nine".split()
-TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-MONTHS = (
-    "january february march april may june july august september october november december".split()
-)
-DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+TEENS = [
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+NTH = ["first", "second", "third", "fifth", "tenth"]
 ROOMS = ["kitchen", "bedroom", "bathroom", "office", "garage", "garden", "living room", "hall"]
 DEVICES = ["light", "lights", "radio", "heater", "fan", "television", "camera", "alarm", "music"]
-NAMES = "alice robert maria peter susan david anna michael".split()
-THINGS = "door window book table chair bottle paper letter camera coffee water bread".split()
-COLOURS = "red green blue yellow black white brown orange".split()
-SIZES = "small large old new heavy short long empty".split()
-ANIMALS = "dog cat horse bird fish rabbit".split()
-PLACES = "station market school airport bank library park hotel".split()
+NAMES = ["alice", "robert", "maria", "peter", "susan", "david", "anna", "michael"]
+THINGS = [
+    "door",
+    "window",
+    "book",
+    "table",
+    "chair",
+    "bottle",
+    "paper",
+    "letter",
+    "camera",
+    "coffee",
+    "water",
+    "bread",
+]
+COLOURS = ["red", "green", "blue", "yellow", "black", "white", "brown", "orange"]
+SIZES = ["small", "large", "old", "new", "heavy", "short", "long", "empty"]
+ANIMALS = ["dog", "cat", "horse", "bird", "fish", "rabbit"]
+PLACES = ["station", "market", "school", "airport", "bank", "library", "park", "hotel"]
 
 TEST_ONE_IN = 12
 
@@ -53,7 +89,8 @@ def time_of_day(dice: random.Random) -> str:
 
 
 def date(dice: random.Random) -> str:
-    return f"{dice.choice(DAYS)} the {dice.choice(['first', 'second', 'third', 'fifth', 'tenth'])} of {dice.choice(MONTHS)}"
+    day, which, month = dice.choice(DAYS), dice.choice(NTH), dice.choice(MONTHS)
+    return f"{day} the {which} of {month}"
 
 
 def command(dice: random.Random) -> str:

@@ -47,7 +47,9 @@ class Batches:
     def _utterance(self) -> tuple[str, Samples]:
         usable = max(500, bisect_right(self._lengths, self.longest_s * RATE))
         two = self.longest_s >= MOST_S and self._random.random() < 0.3
-        chosen = [self._by_length[self._random.randrange(min(usable, len(self._lengths)))] for _ in range(1 + two)]
+        chosen = [
+            self._by_length[self._random.randrange(min(usable, len(self._lengths)))] for _ in range(1 + two)
+        ]
         if sum(clip.samples for clip in chosen) > MOST_S * RATE:
             chosen = chosen[:1]
         parts = [voices.augmented(self._clips.samples(clip), self._dice, self.strength) for clip in chosen]
@@ -164,7 +166,15 @@ def main() -> None:
     net = tiny.build(wish.work / "tokenizer")
     print(f"{sum(p.numel() for p in net.parameters()):,} parameters", flush=True)
     clips = Clips(folder)
-    train(net, clips, wish.work / "checkpoint.pt", seed=wish.seed, steps=wish.steps, rate=wish.rate, device=wish.device)
+    train(
+        net,
+        clips,
+        wish.work / "checkpoint.pt",
+        seed=wish.seed,
+        steps=wish.steps,
+        rate=wish.rate,
+        device=wish.device,
+    )
     net.cpu().eval().save_to(str(wish.out))
     recipe = {name: str(value) for name, value in vars(wish).items()}
     wish.out.with_suffix(".json").write_text(json.dumps(recipe, indent=1) + "\n")

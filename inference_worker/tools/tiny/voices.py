@@ -29,9 +29,9 @@ class Voice:
 
 # Never heard in training, neither the speaker nor, with it, any accent.
 HELD_OUT = Voice("espeak-ng", "en-gb+Andy")
-TRAINING = tuple(
-    Voice("espeak-ng", accent + speaker) for accent in ACCENTS for speaker in SPEAKERS
-) + tuple(Voice("flite", name) for name in FLITE)
+TRAINING = tuple(Voice("espeak-ng", accent + speaker) for accent in ACCENTS for speaker in SPEAKERS) + tuple(
+    Voice("flite", name) for name in FLITE
+)
 
 
 def choose(dice: random.Random) -> Voice:
@@ -45,14 +45,24 @@ def say(text: str, voice: Voice, dice: random.Random) -> Samples:
     if voice.engine == "flite":
         stretch = f"{dice.uniform(0.85, 1.25):.2f}"
         return _run(
-            ["flite", "-voice", voice.name, "--setf", f"duration_stretch={stretch}", "-t", text, "-o", "/dev/stdout"]
+            [
+                "flite",
+                "-voice",
+                voice.name,
+                "--setf",
+                f"duration_stretch={stretch}",
+                "-t",
+                text,
+                "-o",
+                "/dev/stdout",
+            ]
         )
     speed, pitch = str(dice.randint(120, 190)), str(dice.randint(25, 75))
     return _run(["espeak-ng", "-v", voice.name, "-s", speed, "-p", pitch, "--stdout", text])
 
 
 def _run(command: Sequence[str]) -> Samples:
-    done = subprocess.run(command, capture_output=True, check=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, check=True, timeout=30)  # noqa: S603
     # Both write a header for a stream, whose length says nothing.
     with wave.open(io.BytesIO(done.stdout)) as file:
         rate = file.getframerate()
@@ -69,12 +79,16 @@ def augmented(samples: Samples, dice: np.random.Generator, strength: float = 1.0
     loud = np.concatenate([np.zeros(before, np.float32), samples, np.zeros(after, np.float32)])
     if dice.random() < 0.15 * strength:
         loud = soxr.resample(soxr.resample(loud, RATE, 8_000), 8_000, RATE).astype(np.float32)
-    loud *= 10 ** (dice.uniform(-8 - 14 * strength, -7 + 4 * strength) / 20) / max(float(np.abs(loud).max()), 1e-4)
+    loud *= 10 ** (dice.uniform(-8 - 14 * strength, -7 + 4 * strength) / 20) / max(
+        float(np.abs(loud).max()), 1e-4
+    )
     if dice.random() < 0.8 * strength:
         noise = dice.standard_normal(len(loud)).astype(np.float32)
         if dice.random() < 0.5:  # less of the high tones
             noise = np.convolve(noise, np.full(8, 1 / 8, np.float32), "same").astype(np.float32)
         power = float(np.mean(loud**2)) or 1e-8
-        noise *= np.sqrt(power / (10 ** (dice.uniform(40 - 32 * strength, 40) / 10)) / float(np.mean(noise**2)))
+        noise *= np.sqrt(
+            power / (10 ** (dice.uniform(40 - 32 * strength, 40) / 10)) / float(np.mean(noise**2))
+        )
         loud += noise
     return np.clip(loud, -1, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,10 +90,10 @@ def test_however_tokens_come_the_words_are_the_same(tokens: list[tuple[int, int]
     whole.hear(ids, frames, sure)
     pieces = Writer(VOCABULARY)
     edges = sorted({0, len(ids), *(cut for cut in cuts if cut < len(ids))})
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         pieces.hear(ids[begin:end], frames[begin:end], sure[begin:end])
         pieces.so_far()
     words = whole.finish()
     assert pieces.finish() == words
     assert all(word.start < word.end for word in words)
-    assert all(one.end <= two.start for one, two in zip(words, words[1:], strict=False))
+    assert all(one.end <= two.start for one, two in itertools.pairwise(words))

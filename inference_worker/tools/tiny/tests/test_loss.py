@@ -35,9 +35,7 @@ def test_it_is_the_mean_over_all_alignments(seed: int) -> None:
     scores = torch.randn(3, 4, 4, 6, generator=generator)
     labels = torch.randint(0, 5, (3, 3), generator=generator)
     found = rnnt_loss(scores, labels, torch.tensor(FRAMES), torch.tensor(LENGTHS), blank=5)
-    expected = [
-        by_hand(scores[i], labels[i].tolist(), FRAMES[i], LENGTHS[i], 5) for i in range(len(FRAMES))
-    ]
+    expected = [by_hand(scores[i], labels[i].tolist(), FRAMES[i], LENGTHS[i], 5) for i in range(len(FRAMES))]
     assert found.item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
 
 

@@ -32,6 +32,13 @@ def load(model: str, right: int, dtype: str, device: str) -> Loaded:
     nemo, torch = _libraries()
     place = _device(torch, device, dtype)
     restored = _restore(nemo, model, path, place)
+    return prepare(restored, model, right, dtype, place)
+
+
+def prepare(restored: Any, model: str, right: int, dtype: str, place: Any) -> Loaded:
+    """A network of NeMo's that is in memory; it is changed in place."""
+    import torch
+
     _check(restored, model)
     left = _left(restored, right, model)
     encoder = restored.encoder
@@ -44,6 +51,7 @@ def load(model: str, right: int, dtype: str, device: str) -> Loaded:
     # Features are computed in fp32: in half of it the logarithm of silence is not what the model has learned.
     restored.preprocessor.to(torch.float32)
     _prepare_decoding(restored)
+    path = Path(model)
     return Loaded(restored, path.stem if path.suffix == ".nemo" else model, left, right, place)
 
 

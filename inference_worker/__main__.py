@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
+import os
 import sys
-from collections.abc import Callable
 from typing import Any, cast
 
-import msgspec
 import structlog
-from redis.exceptions import RedisError
 
 from config import env
 from inference_worker import engines, health, scheduler
-from inference_worker.engines.base import Engine, EngineStartError
+from inference_worker.engines.base import Engine, EngineStartError, MeasuresMemory
+from inference_worker.life import Exit, Life, Limits
 from inference_worker.loop import Worker
-from inference_worker.places import place
+from inference_worker.recycling import Drift, Recycling
 from inference_worker.telemetry import Telemetry
 from inference_worker.transport import Transport
-from wire import tasks
-from wire.messages import Heartbeat, WorkerState
+from inference_worker.watchdog import HANGS_AFTER_S
+from wire.messages import SAMPLE_RATE, Heartbeat, WorkerState
 
 VARIABLES = [
     env.LOG_LEVEL,
@@ -30,40 +27,53 @@ VARIABLES = [
     env.REDIS_URL,
     env.ENGINE,
     env.ENGINE_THREADS,
+    env.MODEL,
+    env.ATT_RIGHT_CONTEXT,
+    env.COMPUTE_DTYPE,
+    env.DEVICE,
     env.WORKER_NAME,
     env.WORKER_HOST,
     env.WORKER_PORT,
     env.MAX_STREAMS,
     env.RECORDED_SHARE,
     env.BATCH_WAIT_MS,
+    env.MAX_BATCH_LATENCY_MS,
+    env.STEP_LIMIT_SECONDS,
     env.DRAIN_SECONDS,
+    env.RECYCLE_AFTER_HOURS,
+    env.RECYCLE_ON_DRIFT,
+    env.DEBUG_TIMING,
     env.SCRIPTED_FILE,
     env.SCRIPTED_STEP_MS,
     env.SCRIPTED_ROW_MS,
 ]
-RECONNECT_S = 1.0
-LAG_PROBE_S = 0.1
-LAST_WORDS_S = 2.0
-
-log = structlog.get_logger("worker")
 
 
 def main() -> int:
     try:
         env.check(among=cast(list[env.Variable[object]], VARIABLES))
-        few, some, many = env.BATCH_WAIT_MS.read()
-        wait = scheduler.Wait(few / 1000, some / 1000, many / 1000)
         set_up_logging(env.LOG_LEVEL.read())
         engine = engines.create(env.ENGINE.read(), env.MAX_STREAMS.read())
     except (env.EnvError, EngineStartError) as error:
         print(f"The inference worker cannot start: {error}", file=sys.stderr)
-        return 2
-    return asyncio.run(work(engine, wait))
+        return Exit.CANNOT_START
+    code = asyncio.run(work(engine))
+    if code in (Exit.HUNG, Exit.BROKE):
+        # A thread or a driver that hangs could keep the interpreter from ending.
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
-async def work(engine: Engine, wait: scheduler.Wait) -> int:
-    telemetry = Telemetry()
+async def work(engine: Engine) -> Exit:
+    telemetry = Telemetry(engine.info.chunk_samples / SAMPLE_RATE)
+    if isinstance(engine, MeasuresMemory):
+        telemetry.watch_memory(engine.memory)
     region = env.REGION.read()
+    limits = Limits(env.DRAIN_SECONDS.read(), env.STEP_LIMIT_SECONDS.read())
+    drift = Drift(env.RECYCLE_ON_DRIFT.read())
+    recycling = Recycling(env.RECYCLE_AFTER_HOURS.read(), drift, asyncio.get_running_loop().time())
+    few, some, many = (milliseconds / 1000 for milliseconds in env.BATCH_WAIT_MS.read())
     transport = Transport(env.REDIS_URL.read(), region, telemetry)
     worker = Worker(
         engine,
@@ -72,8 +82,11 @@ async def work(engine: Engine, wait: scheduler.Wait) -> int:
         name=env.WORKER_NAME.read(),
         max_streams=env.MAX_STREAMS.read(),
         recorded_share=env.RECORDED_SHARE.read(),
-        wait=wait,
+        wait=scheduler.Wait(few, some, many, env.MAX_BATCH_LATENCY_MS.read() / 1000),
         changed=transport.beat_now,
+        hangs_after_s=min(HANGS_AFTER_S, limits.step_s),
+        drift=drift,
+        debug_timing=env.DEBUG_TIMING.read(),
     )
 
     def heartbeat() -> Heartbeat:
@@ -110,79 +123,9 @@ async def work(engine: Engine, wait: scheduler.Wait) -> int:
             f"{env.WORKER_HOST.read()} cannot be used ({error.strerror}).",
             file=sys.stderr,
         )
-        return 2
+        return Exit.CANNOT_START
     async with server:
-        return await _live(worker, transport, telemetry, heartbeat)
-
-
-async def _live(
-    worker: Worker, transport: Transport, telemetry: Telemetry, heartbeat: Callable[[], Heartbeat]
-) -> int:
-    working = asyncio.create_task(worker.run(), name="worker")
-    stopping = _stop_on_signals(worker, working)
-    lag = asyncio.create_task(_measure_lag(telemetry))
-    carrying = asyncio.create_task(_carry(transport, worker, heartbeat), name="transport")
-    code = 0
-    try:
-        done, _ = await asyncio.wait({working, carrying, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if task is not stopping and (error := task.exception()):
-                log.error("the worker ends", part=task.get_name(), error=place(error))
-                code = 1
-        await _last_words(transport)
-    finally:
-        await tasks.end([working, stopping, lag, carrying])
-    if transport.address:
-        await transport.close(msgspec.structs.replace(heartbeat(), state=WorkerState.STOPPED))
-    log.info("worker stopped", code=code)
-    return code
-
-
-def _stop_on_signals(worker: Worker, working: asyncio.Task[None]) -> asyncio.Task[None]:
-    """SIGTERM or SIGINT drains; a second one, or DRAIN_SECONDS later, fails by name what is left."""
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-
-    async def stop() -> None:
-        await signals.get()
-        log.info("worker draining", active=worker.active)
-        worker.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(env.DRAIN_SECONDS.read()):
-                await signals.get()
-        worker.give_up()
-        # The loop ends by itself now; an engine that hangs is not waited for.
-        await asyncio.wait({working}, timeout=LAST_WORDS_S)
-
-    return asyncio.create_task(stop(), name="stopping")
-
-
-async def _carry(transport: Transport, worker: Worker, heartbeat: Callable[[], Heartbeat]) -> None:
-    while not transport.address:
-        try:
-            await transport.open()
-        except (RedisError, OSError) as error:
-            log.warning("Redis cannot be reached; trying again", error=type(error).__name__)
-            await asyncio.sleep(RECONNECT_S)
-    log.info("worker listening", address=transport.address, engine=worker.info.name)
-    await transport.run(worker, heartbeat)
-
-
-async def _last_words(transport: Transport) -> None:
-    """Let the gateways acknowledge the last finals and failures."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LAST_WORDS_S):
-            while not transport.settled:  # noqa: ASYNC110 (many small conditions, and soon over)
-                await asyncio.sleep(0.01)
-
-
-async def _measure_lag(telemetry: Telemetry) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LAG_PROBE_S
-        await asyncio.sleep(LAG_PROBE_S)
-        telemetry.loop_lag.observe(max(0.0, loop.time() - due))
+        return await Life(worker, transport, telemetry, heartbeat, recycling, limits).live()
 
 
 def set_up_logging(level: str) -> None:

@@ -19,6 +19,9 @@ from wire.messages import StreamOptions
 Result = TypeVar("Result")
 
 ENGINE_FAILED = "engine_failed"
+# A row that makes steps fail is found in a few more than log2(rows) failing steps. An engine that fails with
+# three times as many has more wrong with it than a row or two.
+FAILURES_TO_FIND_ONE = 3
 
 
 class EngineThread:
@@ -88,7 +91,6 @@ class Outcome:
     errors: list[str] = field(default_factory=list)  # what was raised and where; never what it said
     steps: list[tuple[int, float]] = field(default_factory=list)  # rows and seconds of each that worked
     out_of_memory: int = 0
-    refused_backlog: bool = False  # a step with no rows raised, so no stream can be blamed
 
 
 def do(engine: Engine, work: Work, limit: BatchLimit) -> Outcome:
@@ -112,9 +114,13 @@ def do(engine: Engine, work: Work, limit: BatchLimit) -> Outcome:
 
 
 def _step(engine: Engine, rows: list[Row], limit: BatchLimit, outcome: Outcome) -> None:
-    first = True
-    while rows or first:
-        batch = rows[: limit.size]
+    runs = [rows]  # the next one last
+    failures, most_failures = 0, FAILURES_TO_FIND_ONE * (len(rows).bit_length() + 1)
+    while runs:
+        run = runs.pop()
+        batch, rest = run[: limit.size], run[limit.size :]
+        if rest:
+            runs.append(rest)
         started = time.perf_counter()
         try:
             result = engine.step(batch)
@@ -123,20 +129,25 @@ def _step(engine: Engine, rows: list[Row], limit: BatchLimit, outcome: Outcome) 
             if len(batch) > 1:
                 # Such a step has changed nothing, so the same rows go in again, fewer at a time.
                 limit.out_of_memory(len(batch))
-                continue
-            _blame(batch, error, outcome)
+                runs.append(batch)
+            else:
+                _blame(batch, error, outcome)
         except Exception as error:
-            _blame(batch, error, outcome)
+            failures += 1
+            if engine.info.atomic and len(batch) > 1 and failures <= most_failures:
+                # One row may have spoilt it for all: each half is tried alone, until that one is found.
+                outcome.errors.append(place(error))
+                half = len(batch) // 2
+                runs += [batch[half:], batch[:half]]
+            else:
+                _blame(batch, error, outcome)
         else:
             limit.succeeded()
             outcome.steps.append((len(batch), time.perf_counter() - started))
             outcome.outputs.extend(result.outputs)
             outcome.failed.update(result.failed)
-        rows = rows[len(batch) :]
-        first = False
 
 
 def _blame(batch: list[Row], error: Exception, outcome: Outcome) -> None:
     outcome.errors.append(place(error))
     outcome.failed.update({row.slot: ENGINE_FAILED for row in batch})
-    outcome.refused_backlog = outcome.refused_backlog or not batch

@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import structlog
 
-from inference_worker import results, scheduler
+from inference_worker import latency, results, scheduler
 from inference_worker.admission import recorded_slots, refusal
+from inference_worker.batch import Batch, log_timings
+from inference_worker.breaker import Breaker
 from inference_worker.engine_thread import Closing, EngineThread, Opening, Outcome, Work, do
-from inference_worker.engines.base import Engine, Output, Row
+from inference_worker.engines.base import Engine, EngineError, Output
 from inference_worker.places import place
+from inference_worker.recycling import Drift
 from inference_worker.slots import Lease, SlotArena
 from inference_worker.streams import Stream, StreamError
 from inference_worker.telemetry import Telemetry
 from inference_worker.waiting import wait_at_most
+from inference_worker.watchdog import HANGS_AFTER_S
 from wire.messages import (
     SAMPLE_RATE,
     Abort,
@@ -40,19 +43,13 @@ from wire.messages import (
     WorkerState,
 )
 
-HANGS_AFTER_S = 10.0
-UNHEALTHY_AFTER_FAILURES = 3
-PROBE_EVERY_S = 2.0
-
 Send = Callable[[str, list[ToGateway]], None]
 
 log = structlog.get_logger("worker")
 
 
-@dataclass
-class Batch:
-    rows: list[Row]
-    riders: list[tuple[Stream, float]]  # with the time at which their row was complete
+class EngineGone(EngineError):
+    """The engine kept failing when it was asked whether it works. A fresh process may have better luck."""
 
 
 class Worker:
@@ -69,6 +66,9 @@ class Worker:
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         hangs_after_s: float = HANGS_AFTER_S,
+        breaker: Breaker | None = None,
+        drift: Drift | None = None,
+        debug_timing: bool = False,
     ) -> None:
         """`send` takes messages for a gateway; `changed` is called when the state may have changed."""
         self.engine, self.info, self.telemetry = engine, engine.info, telemetry
@@ -80,14 +80,19 @@ class Worker:
         self._hangs_after_s = hangs_after_s
         self._thread = EngineThread()
         self._streams: dict[str, Stream] = {}
-        self._ready: dict[Lease, Stream] = {}
+        self._recorded = 0  # of them
+        self._ready: scheduler.Ready[Stream] = scheduler.Ready()
         self._changes: list[Opening | Closing] = []
         self._leases: dict[int, Lease] = {}  # as the engine knows them
         self._work = asyncio.Event()
         self._started = self._draining = self._stopped = False
-        self._failures = 0
+        self._breaker = breaker or Breaker()
+        self.drift = drift or Drift(0)
+        self._debug_timing = debug_timing
         self._busy_since: float | None = None
         telemetry.capacity.set(self.slots.size)
+        telemetry.batch_capacity.set(self.limit.most)
+        telemetry.batch_limit.set(self.limit.size)
 
     # ---- what it is
 
@@ -95,12 +100,20 @@ class Worker:
     def state(self) -> WorkerState:
         if self._stopped:
             return WorkerState.STOPPED
-        hangs = self._busy_since is not None and self._clock() - self._busy_since > self._hangs_after_s
-        if not self._started and not hangs:
+        if not self._started:
             return WorkerState.STARTING
-        if hangs or self._failures >= UNHEALTHY_AFTER_FAILURES:
+        if self.busy_s > self._hangs_after_s or self._breaker.open:
             return WorkerState.UNHEALTHY
         return WorkerState.DRAINING if self._draining else WorkerState.READY
+
+    @property
+    def started(self) -> bool:
+        return self._started
+
+    @property
+    def busy_s(self) -> float:
+        """How long the engine has been in one call."""
+        return 0.0 if self._busy_since is None else self._clock() - self._busy_since
 
     @property
     def active(self) -> int:
@@ -109,8 +122,7 @@ class Worker:
     @property
     def recorded_room(self) -> int:
         """Slots that recorded audio may still take. The others are kept for whoever speaks now."""
-        recorded = sum(not stream.live for stream in self._streams.values())
-        return min(self._recorded_slots - recorded, self.slots.size - self.active)
+        return min(self._recorded_slots - self._recorded, self.slots.size - self.active)
 
     # ---- receive
 
@@ -162,6 +174,7 @@ class Worker:
             return
         stream.lease = lease
         self._streams[stream.id] = stream
+        self._recorded += not stream.live
         self._changes.append(Opening(lease, stream.options, stream.start))
         self.telemetry.opened.inc()
         self.telemetry.active.set(self.active)
@@ -222,32 +235,33 @@ class Worker:
             self._fail(stream, code)
 
     async def _work_to_do(self) -> None:
+        if self._breaker.open:
+            await self._probe()
+            return
         if self._ready or self._changes or self.engine.backlog:
             return  # never wait while work is ready
         self._work.clear()
-        probing = self._failures >= UNHEALTHY_AFTER_FAILURES
-        if not await wait_at_most(self._work, PROBE_EVERY_S if probing else None):
-            await self._probe()
-            return
-        # Idle until now, so the first chunk waits a little for company, unless everybody is there already.
-        # Recorded audio alone does not wait: a file would wait once a chunk.
-        recorded = bool(self._ready) and not any(stream.live for stream in self._ready.values())
-        if not recorded and len(self._ready) < min(self.active, self.limit.size):
-            await asyncio.sleep(self._wait.seconds(self.active))
+        await wait_at_most(self._work, None)
+        await self._company()
+
+    async def _company(self) -> None:
+        """Idle until now, so the first chunk waits a little for others, unless everybody is there already.
+        Recorded audio alone does not wait: a file would wait once a chunk."""
+        until = self._clock() + self._wait.seconds(self.active)
+        while 0 < len(self._ready.live) < min(self.active - self._recorded, self.limit.size):
+            self._work.clear()
+            if not await wait_at_most(self._work, until - self._clock()):
+                return
 
     def _next_batch(self) -> Batch:
-        now, chunk = self._clock(), self.info.chunk_samples
-        candidates = [
-            scheduler.Candidate(stream, stream.tenant, stream.live, stream.since(chunk))
-            for stream in self._ready.values()
-        ]
-        batch = Batch([], [])
-        for stream in scheduler.pick(candidates, now, self.limit.size):
-            since = stream.since(chunk)
-            self.telemetry.queued(now - since)
-            batch.rows.append(stream.take(chunk, 1 if stream.live else self.info.bulk_chunks, now))
+        now, chunk, bulk = self._clock(), self.info.chunk_samples, self.info.bulk_chunks
+        batch = Batch(began=now)
+        for stream, since in self._ready.take(now, self.limit.size, self.info.bucket):
+            stream.queued = False
+            batch.rows.append(stream.take(chunk, 1 if stream.live else bulk, now))
             batch.riders.append((stream, since))
             self._look_at(stream)
+        self.telemetry.queued([now - since for stream, since in batch.riders if stream.live])
         return batch
 
     async def _step(self, batch: Batch) -> Outcome:
@@ -255,38 +269,45 @@ class Worker:
         for change in changes:
             if isinstance(change, Opening):
                 self._leases[change.lease.slot] = change.lease
-        step = bool(batch.rows) or self.engine.backlog
+        step = bool(batch.rows) or (self.engine.backlog and not self._breaker.open)
         outcome = await self._in_engine(lambda: do(self.engine, Work(changes, batch.rows, step), self.limit))
-        self._account(outcome)
+        batch.done = self._clock()
+        self._account(batch, outcome)
         return outcome
 
     def _publish(self, batch: Batch, outcome: Outcome) -> None:
         outgoing: dict[str, list[ToGateway]] = {}
+        samples = 0
         for output in outcome.outputs:
             if stream := self._holder(output.slot):
-                outgoing.setdefault(stream.gateway, []).extend(self._result(stream, output))
+                before = stream.processed
+                items = results.messages(stream, output)
+                samples += stream.processed - before
+                outgoing.setdefault(stream.gateway, []).extend(items)
+                self._has_heard(stream, output, items, batch.done)
         for gateway, items in outgoing.items():
             self._send(gateway, items)
         for slot, code in outcome.failed.items():
             if stream := self._holder(slot):
                 self._fail(stream, code)
-        if outcome.refused_backlog and self._failures >= UNHEALTHY_AFTER_FAILURES:
-            self.give_up("engine_failed")
-        now = self._clock()
-        for _, since in batch.riders:
-            self.telemetry.answered(now - since)
+        routed = self._clock()
+        self.telemetry.answered([routed - since for stream, since in batch.riders if stream.live])
+        self.telemetry.audio.inc(samples / SAMPLE_RATE)
+        if samples and outcome.steps:
+            engine_s = sum(seconds for _, seconds in outcome.steps)
+            self.telemetry.real_time_factor.set(engine_s * SAMPLE_RATE / samples)
+        if self._debug_timing:
+            log_timings(batch, routed)
 
-    def _result(self, stream: Stream, output: Output) -> list[ToGateway]:
-        before = stream.processed
-        items = results.messages(stream, output)
-        self.telemetry.audio.inc((stream.processed - before) / SAMPLE_RATE)
-        self.telemetry.finals.inc(sum(isinstance(item, Final) for item in items))
-        self.telemetry.partials.inc(sum(isinstance(item, Partial) for item in items))
-        if items and isinstance(items[-1], Ended):
+    def _has_heard(self, stream: Stream, output: Output, said: list[ToGateway], now: float) -> None:
+        if output.hypotheses or output.speech_started_ms is not None:
+            latency.observe(stream, output, now, self.telemetry)
+            self.telemetry.finals.inc(sum(isinstance(item, Final) for item in said))
+            self.telemetry.partials.inc(sum(isinstance(item, Partial) for item in said))
+        if said and isinstance(said[-1], Ended):
             self._leave(stream, "ended")
         else:
             self._look_at(stream)
-        return items
 
     # ---- streams and slots
 
@@ -295,10 +316,13 @@ class Worker:
         return self.slots.holder(lease) if lease else None
 
     def _look_at(self, stream: Stream) -> None:
-        if stream.ready(self.info.chunk_samples) and self.slots.holder(stream.lease) is stream:
-            self._ready[stream.lease] = stream
-        else:
-            self._ready.pop(stream.lease, None)
+        chunk = self.info.chunk_samples
+        if not stream.queued and stream.ready(chunk):
+            stream.queued = True
+            self._turns(stream).add(stream, stream.tenant, stream.since(chunk))
+
+    def _turns(self, stream: Stream) -> scheduler.Turns[Stream]:
+        return self._ready.live if stream.live else self._ready.recorded
 
     def _fail(self, stream: Stream, code: str) -> None:
         self._send(stream.gateway, [results.failure(stream, code)])
@@ -307,9 +331,10 @@ class Worker:
     def _leave(self, stream: Stream, how: str) -> None:
         if self.slots.release(stream.lease):
             self._changes.append(Closing(stream.lease))
-        self._ready.pop(stream.lease, None)
+        self._turns(stream).discard(stream, stream.tenant)
         if self._streams.get(stream.id) is stream:
             del self._streams[stream.id]
+            self._recorded -= not stream.live
         self.telemetry.ended.labels(how).inc()
         self.telemetry.active.set(self.active)
         self._work.set()
@@ -330,28 +355,46 @@ class Worker:
         await self._in_engine(self.engine.warm_up)
 
     async def _probe(self) -> None:
-        """An engine that kept failing has no stream left to show that it works again: ask it."""
+        """While the breaker is open no stream is here: wait until it is time, and ask the engine."""
+        if self._changes:
+            await self._step(Batch())
+        while (left := self._breaker.retry_at - self._clock()) > 0:
+            if self._draining:
+                return
+            self._work.clear()
+            await wait_at_most(self._work, left)
         try:
             await self._warm_up()
         except Exception as error:
+            self._breaker.failed(self._clock())
             self.telemetry.engine_errors.inc()
             log.warning("the engine still fails", error=place(error))
+            if self._breaker.hopeless:
+                raise EngineGone("the engine is given up") from None
         else:
-            self._failures = 0
+            self._breaker.probe_worked()
+            log.info("the engine works again")
             self._changed()
 
-    def _account(self, outcome: Outcome) -> None:
-        before = self.state
+    def _account(self, batch: Batch, outcome: Outcome) -> None:
+        before, now = self.state, self._clock()
         for rows, seconds in outcome.steps:
-            self.telemetry.stepped(rows, seconds)
-        self.telemetry.out_of_memory.inc(outcome.out_of_memory)
+            self.telemetry.stepped(rows, self.info.bucket(rows), seconds)
+        if self.drift.factor and batch.all_live:
+            for rows, seconds in outcome.steps:
+                self.drift.add(rows, seconds, now)
+        if outcome.out_of_memory:
+            self.telemetry.out_of_memory.inc(outcome.out_of_memory)
+            log.warning("the engine ran out of memory", rows=len(batch.rows), limit_rows=self.limit.size)
         self.telemetry.batch_limit.set(self.limit.size)
         for error in outcome.errors:
             self.telemetry.engine_errors.inc()
             log.error("the engine failed", error=error)
         if outcome.steps:
-            self._failures = 0
-        elif outcome.errors:
-            self._failures += 1
+            self._breaker.worked()
+        elif outcome.errors and not self._breaker.open and self._breaker.failed(now):
+            self.telemetry.breaker_opened.inc()
+            log.error("the engine failed too often and gets no more streams")
+            self.give_up("engine_failed")
         if self.state is not before:
             self._changed()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import heapq
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 RECORDED_PATIENCE_S = 2.0
@@ -12,52 +13,113 @@ RECORDED_PATIENCE_S = 2.0
 RECORDED_ROWS = 4
 RECOVER_AFTER_STEPS = 50
 
-Key = TypeVar("Key")
+Key = TypeVar("Key", bound=Hashable)
 
 
-@dataclass(frozen=True)
-class Candidate(Generic[Key]):
-    """A stream with work: a chunk, a flush or its end. `since` is when that work was complete. Recorded audio
-    is there long before: it has waited since it last rode."""
+class Turns(Generic[Key]):
+    """Those who wait, with since when; and whose turn it is, tenant by tenant.
 
-    key: Key
-    tenant: str
-    live: bool
-    since: float
-
-
-def pick(candidates: Sequence[Candidate[Key]], now: float, room: int) -> list[Key]:
-    """Up to `room` of the candidates: live before recorded, each tenant in turn, oldest deadline first.
-
-    All chunks are equally long, so the oldest deadline belongs to the oldest `since`. A tenant's second
-    stream rides only after every tenant's first, so a tenant with a thousand streams delays itself. At most
-    RECORDED_ROWS of recorded audio ride in a step. Where there is no room for all, the one that has waited
-    longest counts as live after RECORDED_PATIENCE_S: recorded audio is slowed and never starved, and never
-    takes more than one place of those who speak now.
+    A tenant's clock moves by one with each row, and the tenant whose clock is furthest back is next. So over
+    steps, too, tenants that want more than there is share equally, and who wants less than a share gets all
+    of it at once. All chunks are equally long, so the oldest deadline belongs to the oldest `since`: that
+    decides within a tenant, and between tenants whose clocks are equal.
     """
-    in_order = sorted(candidates, key=lambda candidate: candidate.since)
-    recorded = [candidate for candidate in in_order if not candidate.live]
-    if len(recorded) > RECORDED_ROWS:
-        left_out = {id(candidate) for candidate in _in_turns(recorded)[RECORDED_ROWS:]}
-        in_order = [candidate for candidate in in_order if id(candidate) not in left_out]
-    if len(in_order) <= room:
-        return [candidate.key for candidate in in_order]
-    yielding = [candidate for candidate in in_order if not candidate.live]
-    if yielding and now - yielding[0].since >= RECORDED_PATIENCE_S:
-        del yielding[0]
-    yields = {id(candidate) for candidate in yielding}
-    first = [candidate for candidate in in_order if id(candidate) not in yields]
-    return [candidate.key for candidate in (_in_turns(first) + _in_turns(yielding))[:room]]
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, dict[Key, float]] = {}
+        self._clocks: dict[str, int] = {}  # of those ahead of `_now`
+        self._now = 0  # the clock of the one who was served last
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, key: Key, tenant: str, since: float) -> None:
+        self._waiting.setdefault(tenant, {})[key] = since
+        self._size += 1
+
+    def discard(self, key: Key, tenant: str) -> None:
+        waiting = self._waiting.get(tenant, {})
+        if waiting.pop(key, None) is not None:
+            self._size -= 1
+            if not waiting:
+                del self._waiting[tenant]
+
+    def take(self, room: int) -> list[tuple[Key, float]]:
+        """Up to so many of them; they wait no more."""
+        if self._size <= room:
+            everybody = [entry for waiting in self._waiting.values() for entry in waiting.items()]
+            # Nobody is left behind, so nobody has had more than another.
+            self._waiting, self._clocks, self._now, self._size = {}, {}, 0, 0
+            return everybody
+        queues = {
+            tenant: sorted(waiting.items(), key=itemgetter(1))[::-1]
+            for tenant, waiting in self._waiting.items()
+        }
+        turns = [(self._clock(tenant), queue[-1][1], tenant) for tenant, queue in queues.items()]
+        heapq.heapify(turns)
+        taken = []
+        for _ in range(room):
+            self._now, _, tenant = turns[0]
+            queue = queues[tenant]
+            key, since = queue.pop()
+            taken.append((key, since))
+            self.discard(key, tenant)
+            self._clocks[tenant] = self._now + 1
+            if queue:
+                heapq.heapreplace(turns, (self._now + 1, queue[-1][1], tenant))
+            else:
+                heapq.heappop(turns)
+        self._clocks = {tenant: clock for tenant, clock in self._clocks.items() if clock > self._now}
+        return taken
+
+    def take_overdue(self, before: float) -> list[tuple[Key, float]]:
+        """The one that has waited longest, if that is since `before`."""
+        oldest = {
+            tenant: min(waiting.items(), key=itemgetter(1)) for tenant, waiting in self._waiting.items()
+        }
+        tenant, (key, since) = min(oldest.items(), key=lambda entry: entry[1][1])
+        if since > before:
+            return []
+        self.discard(key, tenant)
+        self._clocks[tenant] = self._clock(tenant) + 1
+        return [(key, since)]
+
+    def _clock(self, tenant: str) -> int:
+        """Who has just come is not owed what they did not ask for: they begin where the others are."""
+        return max(self._clocks.get(tenant, 0), self._now)
 
 
-def _in_turns(in_order: Sequence[Candidate[Key]]) -> list[Candidate[Key]]:
-    """Each tenant's first, then each tenant's second, and so on; within a turn they keep their order."""
-    turns: Counter[str] = Counter()
-    ranked = []
-    for candidate in in_order:
-        ranked.append((turns[candidate.tenant], candidate))
-        turns[candidate.tenant] += 1
-    return [candidate for _, candidate in sorted(ranked, key=lambda entry: entry[0])]
+class Ready(Generic[Key]):
+    """The streams that have a row to take: a chunk, a flush or their end."""
+
+    def __init__(self) -> None:
+        self.live: Turns[Key] = Turns()
+        # Recorded audio is there long before its turn: it has waited since it last rode.
+        self.recorded: Turns[Key] = Turns()
+
+    def __len__(self) -> int:
+        return len(self.live) + len(self.recorded)
+
+    def take(
+        self, now: float, room: int, bucket: Callable[[int], int] = lambda rows: rows
+    ) -> list[tuple[Key, float]]:
+        """Up to `room` of them: live before recorded.
+
+        Recorded audio gets RECORDED_ROWS, and the rows that the engine would compute anyhow: `bucket` says
+        how many those are. Where there is no room for all, the one that has waited longest counts as live
+        after RECORDED_PATIENCE_S: recorded audio is slowed and never starved, and never takes more than one
+        place of those who speak now.
+        """
+        if not self.recorded:
+            return self.live.take(room)
+        taken = []
+        if len(self.live) + min(RECORDED_ROWS, len(self.recorded)) > room:
+            taken = self.recorded.take_overdue(now - RECORDED_PATIENCE_S)
+        recorded = len(taken)
+        taken += self.live.take(room - recorded)
+        spare = max(RECORDED_ROWS, bucket(len(taken)) - len(taken))
+        return taken + self.recorded.take(min(spare - recorded, room - len(taken)))
 
 
 @dataclass(frozen=True)
@@ -67,11 +129,11 @@ class Wait:
     few_s: float = 0.005
     some_s: float = 0.015
     many_s: float = 0.040
+    most_s: float = 0.040
 
     def seconds(self, active: int) -> float:
-        if active < 10:
-            return self.few_s
-        return self.some_s if active < 50 else self.many_s
+        wait = self.few_s if active < 10 else self.some_s if active < 50 else self.many_s
+        return min(wait, self.most_s)
 
 
 DEFAULT_WAIT = Wait()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from wire.messages import BYTES_PER_SAMPLE, SAMPLE_RATE, StreamOptions
 
 WINDOW_SAMPLES = 60 * SAMPLE_RATE
 MAX_FLUSHES = 1000
+REMEMBERED_ARRIVALS = 64  # some seconds of audio that went to the engine
 NO_LEASE = Lease(-1, -1)
+SCALE = np.float32(1 / 32768)
 
 
 class StreamError(Exception):
@@ -27,7 +30,7 @@ class StreamError(Exception):
         self.code = code
 
 
-@dataclass
+@dataclass(eq=False, slots=True)
 class Stream:
     id: str
     epoch: int
@@ -45,23 +48,24 @@ class Stream:
     finals: int = 0
     tokens: tuple[int, ...] = ()  # flushes that the engine is at
     finishing: bool = False  # the engine has the last row
+    queued: bool = False  # it waits for a step
     rode_at: float = 0.0
+    live: bool = field(init=False)
+    unanswered_speech: int | None = None  # where somebody began to speak of whom nothing was said yet
 
     _pcm: bytearray = field(default_factory=bytearray)
     _arrivals: deque[tuple[int, float]] = field(default_factory=deque)
+    _past: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ARRIVALS))
     _flushes: deque[tuple[int, int]] = field(default_factory=deque)
     _ended: bool = False
 
     def __post_init__(self) -> None:
         self.received = self.taken = self.processed = self.confirmed = self.start
+        self.live = not self.options.recorded
 
     @property
     def marks(self) -> tuple[int, int, int]:
         return self.processed, self.confirmed, self.speech_end
-
-    @property
-    def live(self) -> bool:
-        return not self.options.recorded
 
     # ---- what the gateway sends
 
@@ -103,8 +107,21 @@ class Stream:
         """When the row that is ready was complete. Recorded audio is sent far ahead: its rows wait since the
         one before, else it would count as overdue all the time."""
         end = min(self.taken + chunk, self.received)
-        arrived = next((at for position, at in self._arrivals if position >= end), 0.0)
+        arrived = 0.0
+        for position, at in self._arrivals:
+            if position >= end:
+                arrived = at
+                break
         return arrived if self.live else max(arrived, self.rode_at)
+
+    def arrival(self, position: int) -> float | None:
+        """When the audio before `position` was here; None if it is not, or if that is too long ago."""
+        found = None
+        for until, at in chain(reversed(self._arrivals), reversed(self._past)):
+            if until < position:
+                return found
+            found = at
+        return found if len(self._past) < REMEMBERED_ARRIVALS else None
 
     def take(self, chunk: int, chunks: int = 1, now: float = 0.0) -> Row:
         """The row that is ready; of up to so many chunks where more of them wait."""
@@ -121,11 +138,12 @@ class Stream:
         samples = self._cut(end - self.taken)
         self.taken = end
         while self._arrivals and self._arrivals[0][0] <= end:
-            self._arrivals.popleft()
+            self._past.append(self._arrivals.popleft())
         return Row(self.lease.slot, samples, flush=bool(self.tokens), last=self.finishing)
 
     def _cut(self, samples: int) -> Samples:
-        size = samples * BYTES_PER_SAMPLE
-        pcm = np.frombuffer(bytes(self._pcm[:size]), dtype="<i2")
-        del self._pcm[:size]
-        return pcm.astype(np.float32) / np.float32(32768)
+        # Not a view: as long as there is one, the buffer cannot be shortened.
+        heard = np.frombuffer(self._pcm, "<i2", samples).astype(np.float32)
+        heard *= SCALE
+        del self._pcm[: samples * BYTES_PER_SAMPLE]
+        return heard

@@ -2,67 +2,56 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-# Around the frame budget of 160 ms.
-SECONDS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.02,
-    0.04,
-    0.08,
-    0.12,
-    0.16,
-    0.24,
-    0.32,
-    0.64,
-    1.28,
-    2.56,
-    5.12,
-    10.24,
-)
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-RECENT = 256
-
-
-class Recent:
-    """The last few hundred durations, for the p95 that heartbeats carry."""
-
-    def __init__(self) -> None:
-        self._seconds: deque[float] = deque(maxlen=RECENT)
-
-    def add(self, seconds: float) -> None:
-        self._seconds.append(seconds)
-
-    def p95_ms(self) -> float:
-        if not self._seconds:
-            return 0.0
-        return round(sorted(self._seconds)[int(0.95 * (len(self._seconds) - 1))] * 1000, 3)
+from inference_worker.engines.base import Memory
+from inference_worker.histograms import LATENCIES, ROWS, Histogram, Recent, around
 
 
 class Telemetry:
-    def __init__(self) -> None:
+    def __init__(self, chunk_s: float = 0.16) -> None:
         self.registry = CollectorRegistry()
-        r = self.registry
+        r, seconds = self.registry, around(chunk_s)
         self.recent_steps, self.recent_queue = Recent(), Recent()
-        self._step = Histogram("worker_step_seconds", "Time of one engine step.", buckets=SECONDS, registry=r)
-        self._rows = Histogram("worker_step_rows", "Streams in one engine step.", buckets=ROWS, registry=r)
+        self._step = Histogram("worker_step_seconds", "Time of one engine step.", seconds, r)
+        self._rows = Histogram("worker_step_rows", "Streams in one engine step.", ROWS, r)
+        self._bucket = Histogram(
+            "worker_bucket_rows", "Rows the engine computed in one step, padding included.", ROWS, r
+        )
         self._queue = Histogram(
-            "worker_queue_seconds", "From a chunk being complete to its step.", buckets=SECONDS, registry=r
+            "worker_queue_seconds", "From a chunk of live audio being complete to its step.", seconds, r
         )
         self._result = Histogram(
             "worker_chunk_to_result_seconds",
-            "From a chunk being complete to its result being sent.",
-            buckets=SECONDS,
-            registry=r,
+            "From a chunk of live audio being complete to its result being sent.",
+            seconds,
+            r,
+        )
+        self.first_partial = Histogram(
+            "worker_first_partial_seconds",
+            "From somebody beginning to speak, live, to the first words of it being sent.",
+            LATENCIES,
+            r,
+        )
+        self.speech_end_to_final = Histogram(
+            "worker_speech_end_to_final_seconds",
+            "From somebody pausing, live, to the final of what they said being sent.",
+            LATENCIES,
+            r,
         )
         self.active = Gauge("worker_active_streams", "Streams that hold a slot.", registry=r)
         self.capacity = Gauge("worker_capacity_streams", "Streams this worker holds at most.", registry=r)
         self.batch_limit = Gauge("worker_batch_limit_rows", "Most rows a step may have now.", registry=r)
+        self.batch_capacity = Gauge(
+            "worker_batch_capacity_rows", "Most rows a step may have while there is memory.", registry=r
+        )
+        self.real_time_factor = Gauge(
+            "worker_real_time_factor", "Engine time for a second of audio, of the last step.", registry=r
+        )
         self.opened = Counter("worker_streams_opened", "Streams that got a slot.", registry=r)
         self.refused = Counter("worker_streams_refused", "Streams refused, by code.", ["code"], registry=r)
         self.ended = Counter(
@@ -72,6 +61,9 @@ class Telemetry:
             registry=r,
         )
         self.engine_errors = Counter("worker_engine_errors", "Engine calls that raised.", registry=r)
+        self.breaker_opened = Counter(
+            "worker_breaker_opened", "Times the engine failed too often and got no more streams.", registry=r
+        )
         self.out_of_memory = Counter(
             "worker_out_of_memory", "Steps that did not fit into memory.", registry=r
         )
@@ -90,21 +82,48 @@ class Telemetry:
             "worker_gateways_lost", "Gateways given up, by reason.", ["reason"], registry=r
         )
         self.loop_lag = Histogram(
-            "worker_event_loop_lag_seconds", "How late the event loop wakes up.", buckets=SECONDS, registry=r
+            "worker_event_loop_lag_seconds", "How late the event loop wakes up.", seconds, r
         )
         self.state = Gauge("worker_state", "1 for the state the worker is in.", ["state"], registry=r)
 
-    def stepped(self, rows: int, seconds: float) -> None:
-        self._step.observe(seconds)
-        self._rows.observe(rows)
+    def stepped(self, rows: int, bucket: int, seconds: float) -> None:
+        self._step.add(seconds)
+        self._rows.add(rows)
+        self._bucket.add(bucket)
         self.recent_steps.add(seconds)
 
-    def queued(self, seconds: float) -> None:
-        self._queue.observe(seconds)
-        self.recent_queue.add(seconds)
+    def queued(self, seconds: Sequence[float]) -> None:
+        """Of all live rows of a step."""
+        self._queue.add_all(seconds)
+        self.recent_queue.add_all(seconds)
 
-    def answered(self, seconds: float) -> None:
-        self._result.observe(seconds)
+    def answered(self, seconds: Sequence[float]) -> None:
+        self._result.add_all(seconds)
+
+    def watch_memory(self, memory: Callable[[], Memory | None]) -> None:
+        """Ask for it whenever somebody reads the page."""
+        self.registry.register(_MemoryCollector(memory))
 
     def page(self) -> bytes:
         return generate_latest(self.registry)
+
+
+class _MemoryCollector(Collector):
+    def __init__(self, memory: Callable[[], Memory | None]) -> None:
+        self._memory = memory
+
+    def collect(self) -> Iterator[Metric]:
+        memory = self._memory()
+        if memory is None:
+            return
+        for name, help, value in (
+            ("allocated_bytes", "Memory of the GPU in use.", memory.allocated),
+            ("reserved_bytes", "Memory of the GPU taken, in use or not.", memory.reserved),
+            ("peak_bytes", "The most memory of the GPU that was ever in use.", memory.peak),
+            ("fragmentation_ratio", "The part of what is reserved that is not in use.", memory.fragmentation),
+        ):
+            yield GaugeMetricFamily(f"worker_vram_{name}", help, value)
+        yield CounterMetricFamily(
+            "worker_cuda_alloc_retries", "Allocations that worked after a clean-up only.", memory.retries
+        )
+        yield CounterMetricFamily("worker_cuda_ooms", "Allocations that failed.", memory.out_of_memory)

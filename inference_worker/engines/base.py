@@ -7,10 +7,12 @@ count from the first sample of the stream, which may have begun on another worke
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,10 +47,17 @@ class EngineInfo:
     max_streams: int
     max_batch: int
     bulk_chunks: int = 1  # so many of recorded audio may come in one row
+    buckets: tuple[int, ...] = ()  # ascending; a step is padded to the next of these; none: it is not padded
+    # A step that raised has changed nothing, so its rows may be given again, in other batches.
+    atomic: bool = False
+
+    def bucket(self, rows: int) -> int:
+        """How many rows the engine computes when it is given so many."""
+        place = bisect_left(self.buckets, rows)
+        return self.buckets[place] if place < len(self.buckets) else rows
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One stream's share of a step: a chunk, or up to `bulk_chunks` of recorded audio. Whole chunks, but with
     `flush` or `last`; may then be empty."""
 
@@ -70,8 +79,7 @@ class Hypothesis:
     stability: float = 0.0
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """What a step has to say about one slot.
 
     `processed` and `confirmed` are positions and never go back; `speech_end` is one, too, and may (see
@@ -117,3 +125,27 @@ class Engine(Protocol):
         """True while work is left from earlier steps, so `step` is to be called though no audio came."""
 
     def shut_down(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an engine's device says of its memory, in bytes; the counts are since the process began."""
+
+    allocated: int
+    reserved: int  # taken from the device, in use or not
+    peak: int  # the most that was ever allocated
+    retries: int  # allocations that worked only after unused memory was given back
+    out_of_memory: int
+
+    @property
+    def fragmentation(self) -> float:
+        """The part of what is reserved that is not in use."""
+        return 1 - self.allocated / self.reserved if self.reserved else 0.0
+
+
+@runtime_checkable
+class MeasuresMemory(Protocol):
+    """An engine may also have this. Called from another thread than the others, when somebody asks."""
+
+    def memory(self) -> Memory | None:
+        """None: its device does not say."""

@@ -77,6 +77,7 @@ class Trouble:
     fail_at_steps: set[int] = field(default_factory=set)  # counted from 1
     fail_always: bool = False
     fail_slots: set[int] = field(default_factory=set)  # only these streams fail, the others go on
+    spoiling_slots: set[int] = field(default_factory=set)  # a step with one of these fails for all
     memory_rows: int | None = None  # more rows in a step run out of memory
 
 
@@ -99,6 +100,7 @@ class ScriptedEngine:
         max_streams: int = 4096,
         max_batch: int = 4096,
         languages: tuple[str, ...] = ("en",),
+        atomic: bool = True,
         trouble: Trouble | None = None,
     ) -> None:
         """`script` repeats for ever, with its first word following PAUSE_MS after its last."""
@@ -112,6 +114,7 @@ class ScriptedEngine:
             max_streams=max_streams,
             max_batch=max_batch,
             bulk_chunks=8,
+            atomic=atomic,
         )
         self.trouble = trouble or Trouble()
         self.steps = 0
@@ -148,6 +151,8 @@ class ScriptedEngine:
             time.sleep(seconds)
         if trouble.fail_always or self.steps in trouble.fail_at_steps:
             raise EngineError("told to fail")
+        if not trouble.spoiling_slots.isdisjoint(row.slot for row in rows):
+            raise EngineError("told to fail for one of them")
         failed = {row.slot: "engine_failed" for row in rows if row.slot in trouble.fail_slots}
         return StepResult([self._hear(row) for row in rows if row.slot not in failed], failed)
 

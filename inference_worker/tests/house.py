@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from inference_worker.engines.base import Engine
 from inference_worker.engines.scripted import ScriptedEngine
@@ -81,6 +81,7 @@ async def house(
     recorded_share: float = 1.0,
     wait: Wait = NO_WAIT,
     hangs_after_s: float = 10.0,
+    **more: Any,
 ) -> AsyncIterator[House]:
     """A worker that is ready, and is stopped afterwards."""
     telemetry = Telemetry()
@@ -93,6 +94,7 @@ async def house(
         recorded_share=recorded_share,
         wait=wait,
         hangs_after_s=hangs_after_s,
+        **more,
     )
     inside.append(House(worker, telemetry))
     task = asyncio.create_task(worker.run())

@@ -18,8 +18,8 @@ def row(slot: int, samples: int = 2560) -> Row:
     return Row(slot, np.zeros(samples, np.float32))
 
 
-def engine_with(trouble: Trouble, slots: int = 8) -> ScriptedEngine:
-    engine = ScriptedEngine(trouble=trouble, max_streams=slots, max_batch=slots)
+def engine_with(trouble: Trouble, slots: int = 8, *, atomic: bool = True) -> ScriptedEngine:
+    engine = ScriptedEngine(trouble=trouble, max_streams=slots, max_batch=slots, atomic=atomic)
     for slot in range(slots):
         engine.open(slot, StreamOptions(), 0)
     return engine
@@ -102,16 +102,44 @@ def test_a_row_that_does_not_fit_alone_fails_by_name() -> None:
 
 
 def test_a_step_that_raises_fails_its_rows_only() -> None:
-    engine, limit = engine_with(Trouble(fail_at_steps={1})), BatchLimit(4)
+    engine, limit = engine_with(Trouble(fail_at_steps={2}), atomic=False), BatchLimit(4)
     outcome = do(engine, step(*range(8)), limit)
-    assert set(outcome.failed) == {0, 1, 2, 3}
-    assert {output.slot for output in outcome.outputs} == {4, 5, 6, 7}
-    assert not outcome.refused_backlog
+    assert set(outcome.failed) == {4, 5, 6, 7}
+    assert {output.slot for output in outcome.outputs} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("guilty", [{0}, {5}, {15}, {3, 12}])
+def test_where_a_failed_step_changes_nothing_only_the_row_that_spoils_it_fails(guilty: set[int]) -> None:
+    outcome = do(engine_with(Trouble(spoiling_slots=guilty), 16), step(*range(16)), BatchLimit(16))
+    assert set(outcome.failed) == guilty
+    assert sorted(output.slot for output in outcome.outputs) == sorted(set(range(16)) - guilty)
+    assert {output.processed for output in outcome.outputs} == {2560}  # each was heard once
+
+
+def test_a_step_that_fails_once_fails_nobody() -> None:
+    outcome = do(engine_with(Trouble(fail_at_steps={1})), step(*range(8)), BatchLimit(8))
+    assert outcome.failed == {}
+    assert [output.processed for output in outcome.outputs] == [2560] * 8
+    assert len(outcome.errors) == 1
+
+
+def test_an_engine_that_always_fails_is_not_asked_about_every_row() -> None:
+    engine = engine_with(Trouble(fail_always=True), 512)
+    outcome = do(engine, step(*range(512)), BatchLimit(512))
+    assert set(outcome.failed) == set(range(512))
+    assert len(outcome.errors) == engine.steps < 64
+
+
+def test_one_row_that_spoils_steps_and_too_little_memory_together() -> None:
+    trouble, limit = Trouble(spoiling_slots={6}, memory_rows=3), BatchLimit(8)
+    outcome = do(engine_with(trouble), step(*range(8)), limit)
+    assert set(outcome.failed) == {6}
+    assert sorted(output.slot for output in outcome.outputs) == [0, 1, 2, 3, 4, 5, 7]
 
 
 def test_a_step_without_rows_that_raises_blames_nobody() -> None:
     outcome = do(engine_with(Trouble(fail_always=True)), step(), BatchLimit(4))
-    assert (outcome.failed, outcome.refused_backlog) == ({}, True)
+    assert (outcome.failed, len(outcome.errors)) == ({}, 1)
 
 
 def test_no_step_is_taken_for_changes_alone() -> None:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from inference_worker.breaker import Breaker
 from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, Trouble, spoken
 from inference_worker.scheduler import RECORDED_ROWS, Wait
 from inference_worker.tests.house import end, house, opening, silence
@@ -106,7 +107,7 @@ async def test_recorded_audio_leaves_slots_to_the_live() -> None:
 
 async def test_recorded_audio_never_waits_for_company() -> None:
     """A file waits once for each of its chunks otherwise, beside streams that are silent."""
-    async with house(wait=Wait(30, 30, 30)) as h:
+    async with house(wait=Wait(30, 30, 30, 30)) as h:
         h.say(opening("call"), opening(recorded=True), *silence(6.05), end())
         assert isinstance(await h.over(), Ended)
         assert h.text() == SAID
@@ -196,13 +197,10 @@ async def test_out_of_memory_costs_a_smaller_batch_and_no_stream() -> None:
         assert b"worker_out_of_memory_total 0.0" not in h.telemetry.page()
 
 
-async def test_repeated_failures_make_it_unhealthy_until_it_works_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("inference_worker.loop.PROBE_EVERY_S", 0.02)
+async def test_repeated_failures_make_it_unhealthy_until_it_works_again() -> None:
     engine = ScriptedEngine(trouble=Trouble(fail_always=True))
     engine.warm_up = lambda: None  # type: ignore[method-assign]
-    async with house(engine) as h:
+    async with house(engine, breaker=Breaker(first_probe_s=0.01)) as h:
         del engine.warm_up
         for number in range(3):
             h.say(opening(f"s{number}"), *silence(1, f"s{number}"))

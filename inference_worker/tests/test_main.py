@@ -149,6 +149,45 @@ async def test_an_engine_that_hangs_does_not_keep_it_from_stopping(valkey_server
         assert w.process.returncode == 0
 
 
+async def test_an_engine_that_hangs_for_good_makes_it_leave_and_its_streams_hear_of_it(
+    valkey_server: str,
+) -> None:
+    async with (
+        worker(valkey_server, STEP_LIMIT_SECONDS="0.3", SCRIPTED_STEP_MS="60000") as w,
+        gateway(valkey_server, w.region) as g,
+    ):
+        await ready(g)
+        g.say(opening(), *silence(1))
+        failed = await g.over()
+        assert isinstance(failed, Failed)
+        assert failed.code == "engine_failed"
+        _, logged = await asyncio.wait_for(w.process.communicate(), 15)
+        assert w.process.returncode == 70
+        await g.until(lambda: g.beats[-1].state is WorkerState.STOPPED)
+        assert WorkerState.UNHEALTHY in [beat.state for beat in g.beats]
+        assert b"the engine hangs" in logged
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_debug_timing_says_when_and_never_what(valkey_server: str, wanted: bool) -> None:
+    async with (
+        worker(valkey_server, DEBUG_TIMING=str(wanted)) as w,
+        gateway(valkey_server, w.region) as g,
+    ):
+        await ready(g)
+        g.say(opening(), *silence(6.05), end())
+        await g.over()
+        w.process.send_signal(signal.SIGTERM)
+        _, logged = await asyncio.wait_for(w.process.communicate(), 15)
+    events = [json.loads(line) for line in logged.decode().splitlines()]
+    chunks = [event for event in events if event["event"] == "chunk"]
+    assert len(chunks) == (44 if wanted else 0)
+    for chunk in chunks:
+        times = [chunk[name] for name in ("t_buffered", "t_batch_start", "t_gpu_done", "t_routed")]
+        assert times == sorted(times)
+    assert b"quick" not in logged
+
+
 async def test_it_waits_for_redis() -> None:
     async with worker("redis://127.0.0.1:1/0") as w:
         async with asyncio.timeout(20):
@@ -171,6 +210,14 @@ async def test_it_waits_for_redis() -> None:
         (
             {"REDIS_URL": "redis://127.0.0.1", "MAX_STREAMS": "many"},
             "MAX_STREAMS: 'many' is not a whole number",
+        ),
+        (
+            {"REDIS_URL": "redis://127.0.0.1", "MAX_BATCH_LATENCY_MS": "-1"},
+            "MAX_BATCH_LATENCY_MS: '-1' is not between 0 and 1000",
+        ),
+        (
+            {"REDIS_URL": "redis://127.0.0.1", "RECYCLE_ON_DRIFT": "1"},
+            "RECYCLE_ON_DRIFT: '1' is not between 1.1 and 100, and not 0",
         ),
         ({"REDIS_URL": "redis://127.0.0.1", "BATCH_WAIT_MS": "5"}, "BATCH_WAIT_MS: '5' is not three numbers"),
         (

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,31 +11,84 @@ from inference_worker.scheduler import (
     RECORDED_ROWS,
     RECOVER_AFTER_STEPS,
     BatchLimit,
-    Candidate,
+    Ready,
+    Turns,
     Wait,
-    pick,
 )
 
-
-def live(key: str, tenant: str, since: float) -> Candidate[str]:
-    return Candidate(key, tenant, True, since)
+Row = tuple[str, str, bool, float]  # key, tenant, live, since
 
 
-def recorded(key: str, tenant: str, since: float) -> Candidate[str]:
-    return Candidate(key, tenant, False, since)
+def live(key: str, tenant: str, since: float) -> Row:
+    return key, tenant, True, since
 
 
-def test_all_ride_when_there_is_room_the_oldest_first() -> None:
-    assert pick([live("b", "acme", 2.0), recorded("a", "rival", 1.0)], 3.0, 2) == ["a", "b"]
+def recorded(key: str, tenant: str, since: float) -> Row:
+    return key, tenant, False, since
+
+
+def ready(rows: list[Row]) -> Ready[str]:
+    waiting: Ready[str] = Ready()
+    for key, tenant, is_live, since in rows:
+        (waiting.live if is_live else waiting.recorded).add(key, tenant, since)
+    return waiting
+
+
+def pick(rows: list[Row], now: float, room: int) -> list[str]:
+    return [key for key, _ in ready(rows).take(now, room)]
+
+
+def test_all_ride_when_there_is_room() -> None:
+    waiting = ready([live("b", "acme", 2.0), recorded("a", "rival", 1.0)])
+    assert sorted(waiting.take(3.0, 2)) == [("a", 1.0), ("b", 2.0)]
+    assert len(waiting) == 0
+    assert waiting.take(3.0, 2) == []
 
 
 def test_the_oldest_deadline_rides_first() -> None:
     assert pick([live("late", "acme", 5.0), live("early", "acme", 1.0)], 6.0, 1) == ["early"]
+    assert pick([live("late", "acme", 5.0), live("early", "rival", 1.0)], 6.0, 1) == ["early"]
 
 
 def test_a_tenant_with_many_streams_delays_itself_only() -> None:
     many = [live(f"many-{number}", "rival", number / 100) for number in range(50)]
     assert "one" in pick([*many, live("one", "acme", 9.0)], 9.0, 2)
+
+
+def test_turns_go_on_over_steps_that_have_room_for_one() -> None:
+    """The oldest alone would ride for ever: what waits of a tenant that sends too much is always older."""
+    turns: Turns[str] = Turns()
+    for number in range(50):
+        turns.add(f"many-{number}", "rival", number / 100)
+    turns.take(1)
+    turns.add("one", "acme", 9.0)
+    assert turns.take(1) == [("one", 9.0)]
+    turns.add("two", "acme", 9.1)
+    assert turns.take(1) != [("two", 9.1)]
+    assert turns.take(1) == [("two", 9.1)]
+
+
+def test_who_was_away_is_owed_nothing() -> None:
+    turns: Turns[str] = Turns()
+    for number in range(100):
+        turns.add(f"steady-{number}", "steady", 0.0)
+    for _ in range(50):
+        turns.take(1)
+    for number in range(10):
+        turns.add(f"back-{number}", "back", 1.0)
+    riders = Counter(key.split("-")[0] for _ in range(10) for key, _ in turns.take(1))
+    assert riders == {"steady": 5, "back": 5}
+
+
+def test_one_that_left_rides_no_more() -> None:
+    turns: Turns[str] = Turns()
+    for key in "abc":
+        turns.add(key, "acme", 1.0)
+    turns.discard("b", "acme")
+    turns.discard("b", "acme")
+    turns.discard("x", "nobody")
+    assert len(turns) == 2
+    assert sorted(key for key, _ in turns.take(9)) == ["a", "c"]
 
 
 def test_live_rides_before_recorded_until_that_has_waited_long() -> None:
@@ -45,7 +100,17 @@ def test_live_rides_before_recorded_until_that_has_waited_long() -> None:
 def test_few_rows_of_recorded_audio_ride_at_once_the_oldest_first() -> None:
     files = [recorded(f"file-{number}", "acme", number / 10) for number in range(10)]
     picked = pick([*reversed(files), live("call", "rival", 5.0)], 5.0, 64)
-    assert picked == [*(f"file-{number}" for number in range(RECORDED_ROWS)), "call"]
+    assert picked == ["call", *(f"file-{number}" for number in range(RECORDED_ROWS))]
+
+
+def test_recorded_audio_fills_the_rows_that_the_engine_would_compute_anyhow() -> None:
+    rows = [recorded(f"file-{number}", "acme", 1.0) for number in range(50)]
+    rows += [live(f"call-{number}", "acme", 1.0) for number in range(20)]
+    for room, expected in ((64, 32), (25, 25)):
+        picked = ready(rows).take(1.0, room, lambda rows: 32)
+        assert len(picked) == expected
+        assert sum(key.startswith("call") for key, _ in picked) == 20
+    assert len(ready(rows).take(1.0, 64, lambda rows: 22)) == 20 + RECORDED_ROWS
 
 
 def test_a_tenant_with_many_recordings_delays_itself_only() -> None:
@@ -59,37 +124,43 @@ def test_recordings_that_have_waited_long_take_one_place_of_the_live_and_no_more
     assert pick([*files, *calls], 100.0, 4) == ["file-0", "call-0", "call-1", "call-2"]
 
 
-CANDIDATES = st.lists(
-    st.builds(Candidate, st.uuids(), st.sampled_from("abcd"), st.booleans(), st.floats(0, 10)),
+ROWS = st.lists(
+    st.tuples(st.uuids().map(str), st.sampled_from("abcd"), st.booleans(), st.floats(0, 10)),
     max_size=40,
-    unique_by=lambda candidate: candidate.key,
+    unique_by=lambda row: row[0],
 )
 
 
-@given(CANDIDATES, st.integers(1, 50))
-def test_room_is_used_and_nobody_rides_twice(candidates: list[Candidate[object]], room: int) -> None:
-    picked = pick(candidates, 10.0, room)
-    live = sum(candidate.live for candidate in candidates)
-    riders = live + min(RECORDED_ROWS, len(candidates) - live)
+@given(ROWS, st.integers(1, 50))
+def test_room_is_used_and_nobody_rides_twice(rows: list[Row], room: int) -> None:
+    waiting = ready(rows)
+    picked = [key for key, _ in waiting.take(10.0, room)]
+    alive = sum(row[2] for row in rows)
+    riders = alive + min(RECORDED_ROWS, len(rows) - alive)
     assert len(picked) == len(set(picked)) == min(room, riders)
+    assert len(waiting) == len(rows) - len(picked)
+    rest = []
+    while more := waiting.take(10.0, room):
+        rest += [key for key, _ in more]
+    assert sorted(picked + rest) == sorted(row[0] for row in rows)
+    assert len(waiting) == 0
 
 
-@given(CANDIDATES, st.integers(1, 50))
-def test_recorded_audio_costs_live_streams_one_place_at_most(
-    candidates: list[Candidate[object]], room: int
-) -> None:
-    picked = set(pick(candidates, 20.0, room))
-    calls = [candidate.key for candidate in candidates if candidate.live]
+@given(ROWS, st.integers(1, 50))
+def test_recorded_audio_costs_live_streams_one_place_at_most(rows: list[Row], room: int) -> None:
+    picked = set(pick(rows, 20.0, room))
+    calls = [key for key, _, is_live, _ in rows if is_live]
     assert sum(call in picked for call in calls) >= min(len(calls), room - 1)
 
 
-@given(CANDIDATES, st.integers(1, 50))
-def test_no_tenant_gets_two_more_than_one_that_was_left_out(
-    candidates: list[Candidate[object]], room: int
-) -> None:
-    equal = [Candidate(c.key, c.tenant, True, c.since) for c in candidates]
-    picked = set(pick(equal, 10.0, room))
-    rides = {tenant: [c.key in picked for c in equal if c.tenant == tenant] for tenant in "abcd"}
+@given(ROWS, st.lists(st.integers(1, 9), min_size=1, max_size=8))
+def test_no_tenant_gets_two_more_than_one_that_was_left_out(rows: list[Row], rooms: list[int]) -> None:
+    """Over any number of steps."""
+    turns: Turns[str] = Turns()
+    for key, tenant, _, since in rows:
+        turns.add(key, tenant, since)
+    picked = {key for room in rooms for key, _ in turns.take(room)}
+    rides = {tenant: [row[0] in picked for row in rows if row[1] == tenant] for tenant in "abcd"}
     most = max(sum(taken) for taken in rides.values())
     assert all(most - sum(taken) <= 1 for taken in rides.values() if not all(taken))
 
@@ -99,6 +170,10 @@ def test_no_tenant_gets_two_more_than_one_that_was_left_out(
 )
 def test_the_wait_grows_with_the_streams(active: int, seconds: float) -> None:
     assert Wait().seconds(active) == seconds
+
+
+def test_the_wait_has_a_cap() -> None:
+    assert [Wait(most_s=0.01).seconds(active) for active in (1, 10, 50)] == [0.005, 0.01, 0.01]
 
 
 def test_out_of_memory_halves_what_was_tried() -> None:

@@ -25,6 +25,7 @@ from config.parsers import (
     text,
     three_numbers,
     url,
+    zero_or,
 )
 
 T = TypeVar("T")
@@ -256,9 +257,7 @@ COMPUTE_DTYPE = Variable(
     "What the nemo engine computes in. On a CPU float32.",
     "float32",
 )
-DEVICE = Variable(
-    "DEVICE", one_of("auto", "cpu", "cuda"), "cuda", "Where the nemo engine computes.", "auto"
-)
+DEVICE = Variable("DEVICE", one_of("auto", "cpu", "cuda"), "cuda", "Where the nemo engine computes.", "auto")
 ENGINE_THREADS = Variable(
     "ENGINE_THREADS",
     integer(1, 64),
@@ -297,6 +296,41 @@ BATCH_WAIT_MS = Variable(
     "5,15,40",
     "Milliseconds an idle worker waits for company under 10, under 50 and from 50 streams.",
     "5,15,40",
+)
+MAX_BATCH_LATENCY_MS = Variable(
+    "MAX_BATCH_LATENCY_MS",
+    number(0, 1000),
+    "10",
+    "The longest wait for company, however many the streams: a cap on BATCH_WAIT_MS. 0 never waits.",
+    "40",
+)
+STEP_LIMIT_SECONDS = Variable(
+    "STEP_LIMIT_SECONDS",
+    number(0.1, 3600),
+    "30",
+    "A worker whose engine takes longer for one step fails its streams and leaves, to be started again.",
+    "60",
+)
+RECYCLE_AFTER_HOURS = Variable(
+    "RECYCLE_AFTER_HOURS",
+    zero_or(0.01, 8760),
+    "24",
+    "A worker of this age, more or less, drains and leaves, to be started again; 0: never.",
+    "0",
+)
+RECYCLE_ON_DRIFT = Variable(
+    "RECYCLE_ON_DRIFT",
+    zero_or(1.1, 100),
+    "2",
+    "It does so, too, when its steps have for minutes taken so many times what they took at first; 0: never.",
+    "0",
+)
+DEBUG_TIMING = Variable(
+    "DEBUG_TIMING",
+    boolean,
+    "1",
+    "Log for each chunk when it was complete, given to the engine, back and sent; never what was said.",
+    "false",
 )
 SCRIPTED_FILE = Variable(
     "SCRIPTED_FILE",

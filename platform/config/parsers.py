@@ -49,6 +49,21 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def zero_or(low: float, high: float) -> Callable[[str], float]:
+    """0 for never, else a number in bounds that do not hold 0."""
+    other = number(low, high)
+
+    def parse(raw: str) -> float:
+        if raw == "0":
+            return 0.0
+        try:
+            return other(raw)
+        except ValueError as error:
+            raise ValueError(f"{error}, and not 0") from None
+
+    return parse
+
+
 def three_numbers(low: float, high: float) -> Callable[[str], tuple[float, float, float]]:
     one = number(low, high)
 

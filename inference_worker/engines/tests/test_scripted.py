@@ -135,7 +135,7 @@ def test_the_registry_makes_it_and_names_what_there_is(monkeypatch: pytest.Monke
     monkeypatch.setenv("SCRIPTED_STEP_MS", "3")
     engine = engines.create("scripted", 7)
     assert engine.info.max_streams == 7
-    with pytest.raises(EngineStartError, match="moonshine, scripted"):
+    with pytest.raises(EngineStartError, match="moonshine, nemo, scripted"):
         engines.create("magic", 7)
 
 

@@ -95,3 +95,11 @@ def test_refused(parse, raw, because):
     with pytest.raises(ValueError, match=because) as refusal:
         parse(raw)
     assert len(raw) < 10 or raw not in str(refusal.value)
+
+
+def test_zero_or_a_number_in_bounds():
+    parse = parsers.zero_or(1.1, 100)
+    assert [parse("0"), parse("1.5")] == [0.0, 1.5]
+    for wrong in ("1", "0.0", "-2", "never"):
+        with pytest.raises(ValueError, match="and not 0"):
+            parse(wrong)

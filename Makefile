@@ -8,7 +8,7 @@ CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench lock env-example docs clean base dev
+.PHONY: help run stop test check bench bench-engine lock env-example docs clean base dev
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "  make test         run all tests            only=PATH or only='-k WORDS' for some"
 	@echo "  make check        style, types, import contracts, migrations, layout"
 	@echo "  make bench        measure                  only=live_speech streams=1,6"
+	@echo "  make bench-engine NeMo's pipeline beside ours    streams=1,64 model=x.nemo right=6 device=cuda"
 	@echo "  make clean        stop, and remove var/: the demo's data, logs and keys"
 	@echo
 	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
@@ -45,9 +46,14 @@ check: dev
 	@echo "layout and locks";     $(VENV_PYTHON) -m pytest -q tests/test_layout.py ops/local/tests/test_locks.py
 	@echo "All checks passed."
 
+BENCH_OPTIONS = $(foreach option,streams engine model right device threads rounds steps minutes,$\
+	$(if $($(option)),$(option)='$($(option))'))
+
 bench: dev
-	@$(VENV_PYTHON) -m tests.benchmarks $(if $(only),only=$(only)) $(if $(streams),streams=$(streams)) \
-		$(if $(engine),engine=$(engine))
+	@$(VENV_PYTHON) -m tests.benchmarks $(if $(only),only=$(only)) $(BENCH_OPTIONS)
+
+bench-engine: dev
+	@$(VENV_PYTHON) -m tests.benchmarks only=engine $(BENCH_OPTIONS)
 
 lock: dev
 	@$(VENV_PYTHON) -m ops.local.locks $(if $(upgrade),upgrade)

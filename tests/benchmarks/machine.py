@@ -14,6 +14,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 QUIET_LOAD = 0.5
 
 
+class CannotMeasure(Exception):
+    """Something that a benchmark needs is not here."""
+
+
 def describe() -> dict[str, object]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,10 +4,7 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from tests.benchmarks import machine
-from tests.benchmarks.__main__ import main
 
 
 def test_a_machine_is_described_in_words_and_figures() -> None:
@@ -31,9 +28,3 @@ def test_a_process_is_charged_with_all_it_started() -> None:
     assert 0.25 < used["burner"] < 3
     assert used["gone"] == 0
     process.communicate(b"\n")
-
-
-@pytest.mark.parametrize("wrong", ["only=nothing", "streams=two", "stream=1", "help"])
-def test_a_wrong_option_is_named(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([wrong]) == 2
-    assert wrong.partition("=")[0] in capsys.readouterr().err

@@ -8,13 +8,14 @@ CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench bench-engine lock env-example docs clean base dev
+.PHONY: help run stop test check bench bench-engine lock env-example docs clean base nemo dev
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help:
 	@echo "Stenogate: streaming speech-to-text on your own machines"
 	@echo
 	@echo "  make run          start it here: PostgreSQL, Valkey, gateway, Celery, one worker"
+	@echo "                    ENGINE=nemo for NeMo's models  MODEL=/path/x.nemo for yours"
 	@echo "  make stop         end what make run started, from another terminal"
 	@echo "  make test         run all tests            only=PATH or only='-k WORDS' for some"
 	@echo "  make check        style, types, import contracts, migrations, layout"
@@ -28,7 +29,10 @@ help:
 	@echo
 	@echo "The first of them makes .venv, in a minute or two. PYTHON=python3.12 chooses another Python."
 
-run: base
+# The engine nemo has packages of its own; ENGINE may be here, in the environment or in .env.
+ENGINE_WANTED = $(or $(ENGINE),$(shell sed -n "s/^ *\(export  *\)*ENGINE *= *//p" .env 2>/dev/null | tr -d "\"'"))
+
+run: $(if $(filter nemo,$(firstword $(ENGINE_WANTED))),nemo,base)
 	@exec $(VENV_PYTHON) -m ops.local run
 
 stop:
@@ -75,7 +79,7 @@ clean:
 	@echo "Clean. (.venv stays; remove it with rm -rf .venv.)"
 
 # Installs nothing when .venv is already what the lock says.
-base dev:
+base nemo dev:
 	@command -v $(PYTHON) >/dev/null || { \
 		echo "There is no $(PYTHON) here. Stenogate needs Python 3.11 or newer; PYTHON=... says where it is."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

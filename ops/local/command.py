@@ -97,6 +97,8 @@ def _bring_up(given: stack.Settings, paths: Paths, console: Console, supervisor:
         supervisor.complete(stack.seed(environ, paths))
         console.done("demo", "organisation, project and key are there", time.monotonic() - began)
 
+    if env.ENGINE.read(environ) == "nemo":
+        console.line(f"  {console.dots} the worker loads NeMo and its model, which takes 10 to 60 s")
     supervisor.up(stack.processes(given, environ, paths))
 
 

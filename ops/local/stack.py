@@ -26,6 +26,8 @@ from ops.local.service import Service
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
+# NeMo takes 10 to 20 s to import, a large model a minute to read, a pretrained one minutes to fetch.
+WORKER_STARTS_IN_S = {"nemo": 900.0}
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,8 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
             "worker", paths, environ, "-m", "inference_worker",
             detail=f"engine {env.ENGINE.read(environ)}, {given.worker_url}/healthz",
             url=f"{given.worker_url}/healthz",
-            start_timeout=120, stop_timeout=env.DRAIN_SECONDS.read(environ) + 5,
+            start_timeout=WORKER_STARTS_IN_S.get(env.ENGINE.read(environ), 120),
+            stop_timeout=env.DRAIN_SECONDS.read(environ) + 5,
         ),
         replace(
             _ours("celery", paths, environ, *celery, detail="2 processes and the clock"),

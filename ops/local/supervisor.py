@@ -24,6 +24,8 @@ SETTLED_AFTER_S = 30.0  # a service that has been ready for this long starts cou
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 30.0
 DEATHS_AT_START = 3  # in a row, before it ever was ready: it will not come up, so everything stops
 DEATHS_LATER = 8
+CANNOT_START = " cannot start: "
+REFUSED = 2  # the status of a process that has said why it cannot start, and would say it again
 
 
 class StopRequested(Exception):
@@ -33,6 +35,14 @@ class StopRequested(Exception):
 def back_off(deaths: int) -> float:
     """How long to wait before the start that follows the `deaths`-th death in a row."""
     return float(min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** (deaths - 1)))
+
+
+def refusal(service: Service) -> str:
+    """The sentence with which a process ended, from the end of its log."""
+    said = tail(service.log)
+    _, marker, reason = said.rpartition(CANNOT_START)
+    why = f": {reason}" if marker else f".\n{said}"
+    return f"{service.name} cannot start{why}\nIts log: {service.log}"
 
 
 @dataclass
@@ -72,8 +82,9 @@ class Supervisor:
         """Start them together; return when all are ready."""
         new = [Child(service) for service in services]
         self.children += new
+        began = time.monotonic()
         while waiting := [child.service.name for child in new if child.ready_since is None]:
-            self.console.doing(f"waiting for {' and '.join(waiting)}")
+            self.console.doing(f"waiting for {' and '.join(waiting)} ({time.monotonic() - began:.0f} s)")
             self._pause()
             self.tick(time.monotonic())
 
@@ -112,6 +123,10 @@ class Supervisor:
                 if now >= child.start_at:
                     self._start(child, now)
             elif (status := child.process.poll()) is not None:
+                if status == REFUSED and not child.was_ready:
+                    kill_group(child.process.pid)
+                    child.process = None
+                    raise StartFailed(refusal(child.service))
                 self._died(child, ended(status), now)
             elif child.ready_since is None:
                 self._ask(child, child.process, now)

@@ -220,6 +220,14 @@ def test_a_database_that_does_not_answer_stops_it_with_a_sentence(local: Local) 
     assert "hunter2" not in said
 
 
+def test_a_model_that_is_not_there_stops_it_with_the_worker_s_own_sentence(local: Local) -> None:
+    status, said = local.call("run", ENGINE="nemo", MODEL="/nowhere/streaming.nemo")
+    assert status == 1
+    assert "worker cannot start: MODEL is /nowhere/streaming.nemo, and there is no such file." in said
+    assert "starting it again" not in said
+    assert not any(local.pids())
+
+
 def test_a_malformed_setting_stops_it_with_a_sentence(local: Local) -> None:
     status, said = local.call("run", GATEWAY_PORT="many", BATCH_WAIT_MS="5")
     assert status == 1

@@ -69,6 +69,16 @@ def test_every_process_can_be_known_as_ours_and_the_gateway_answers_to_this_mach
     assert names == ["worker", "celery", "callbacks", "gateway"]
 
 
+def test_the_worker_is_told_its_model_and_has_time_to_load_it(paths):
+    chosen = {"MODEL": "x.nemo", "ATT_RIGHT_CONTEXT": "6", "COMPUTE_DTYPE": "float32", "DEVICE": "cpu"}
+    given = stack.settings({"ENGINE": "nemo"}, chosen)
+    told = stack.environment(given, paths, "postgresql://d", "redis://r")
+    worker = stack.processes(given, told, paths)[0]
+    assert {name: worker.env[name] for name in chosen} == chosen
+    assert worker.start_timeout > 120
+    assert "engine nemo" in worker.detail
+
+
 def test_demo_json_has_what_scripts_need(paths):
     write_json(paths.secrets, {"api_key": "k", "admin_user": "u", "admin_password": "p", "more": 1})
     facts = stack.facts(stack.settings({"REGION": "eu-1"}, {}), paths, {"gateway": 7})

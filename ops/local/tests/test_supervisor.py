@@ -147,6 +147,45 @@ def test_one_that_keeps_dying_at_start_stops_everything_with_a_sentence(tmp_path
     assert out.getvalue().count("starting it again") == 2
 
 
+def test_one_that_says_why_it_cannot_start_is_not_asked_again(tmp_path, supervisor, out):
+    code = """
+import sys
+print("a warning of a library")
+print("The worker cannot start: MODEL is x.nemo, and there is no such file.\\nSet another.")
+sys.exit(2)
+"""
+    with pytest.raises(StartFailed) as failure:
+        supervisor.up([service(tmp_path, "worker", code)])
+    said = str(failure.value)
+    assert said.startswith(
+        "worker cannot start: MODEL is x.nemo, and there is no such file.\n    Set another."
+    )
+    assert str(tmp_path / "worker.log") in said
+    assert "a warning" not in said
+    assert "starting it again" not in out.getvalue()
+
+
+def test_a_refusal_without_a_sentence_shows_the_end_of_the_log(tmp_path, supervisor):
+    with pytest.raises(StartFailed, match=r"worker cannot start\.\n +no module x\nIts log: "):
+        supervisor.up([service(tmp_path, "worker", "print('no module x'); raise SystemExit(2)")])
+
+
+def test_one_that_was_ready_is_started_again_whatever_it_says(tmp_path, supervisor, out):
+    flag = tmp_path / "flag"
+    code = """
+import pathlib, sys, time
+if not pathlib.Path(sys.argv[1]).exists():
+    pathlib.Path(sys.argv[1]).touch()
+    print("up", flush=True)
+    time.sleep(0.2)
+    sys.exit(2)
+time.sleep(60)
+"""
+    supervisor.up([service(tmp_path, "worker", code, flag)])
+    until(lambda: "is back after" in out.getvalue(), supervisor)
+    assert "worker exited with status 2; starting it again in 0.05 s" in out.getvalue()
+
+
 def test_one_that_keeps_dying_later_stops_everything_too(tmp_path, supervisor, monkeypatch):
     monkeypatch.setattr(module, "DEATHS_LATER", 3)
     flag = tmp_path / "flag"

@@ -50,7 +50,7 @@ check: dev
 	@echo "layout and locks";     $(VENV_PYTHON) -m pytest -q tests/test_layout.py ops/local/tests/test_locks.py
 	@echo "All checks passed."
 
-BENCH_OPTIONS = $(foreach option,streams engine model right device threads rounds steps minutes,$\
+BENCH_OPTIONS = $(foreach option,streams engine model right device threads rounds steps minutes seconds,$\
 	$(if $($(option)),$(option)='$($(option))'))
 
 bench: dev

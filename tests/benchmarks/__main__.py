@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from inspect import signature
 from typing import Any
 
-from tests.benchmarks import engine, gateway, live_speech, machine
+from tests.benchmarks import engine, gateway, live_speech, machine, worker_path
 
 BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
     "engine": engine.run,
     "gateway": gateway.run,
     "live_speech": live_speech.run,
+    "worker_path": worker_path.run,
 }
 KEEP_IN = machine.ROOT / "var" / "bench"
 
@@ -39,6 +40,7 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "rounds": (int, "takes a whole number"),
     "steps": (int, "takes a whole number"),
     "minutes": (int, "takes a whole number"),
+    "seconds": (float, "takes a number"),
 }
 
 

@@ -15,8 +15,6 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +49,8 @@ def run(
     *,
     memory_of_streams: bool = True,
 ) -> dict[str, Any]:
-    path = _model(model)
+    path = machine.need_for("nemo", model)
+    assert path is not None
     with _torch_threads(threads) as threads:
         settings = memory.Settings(str(path), right, device, threads)
         print(
@@ -87,19 +86,6 @@ def run(
     said = verdict(rows, hour)
     print(f"\n{said}")
     return {**figures, "verdict": said}
-
-
-def _model(model: str) -> Path:
-    if find_spec("nemo") is None or find_spec("torch") is None:
-        raise machine.CannotMeasure(
-            "nemo_toolkit is not installed here. Install it with: python3 -m ops.local.install nemo"
-        )
-    from inference_worker.engines.nemo.loading import TINY
-
-    path = Path(model) if model else TINY
-    if not path.is_file():
-        raise machine.CannotMeasure(f"there is no model {path}; model=PATH says which .nemo file to use")
-    return path
 
 
 @contextmanager

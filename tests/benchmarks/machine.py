@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,22 @@ def describe() -> dict[str, object]:
         "python": platform.python_version(),
         "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def need_for(engine: str, model: str = "") -> Path | None:
+    """The model file of the nemo engine; raises what is missing."""
+    if engine != "nemo":
+        return None
+    if find_spec("nemo") is None or find_spec("torch") is None:
+        raise CannotMeasure(
+            "nemo_toolkit is not installed here. Install it with: python3 -m ops.local.install nemo"
+        )
+    from inference_worker.engines.nemo.loading import TINY
+
+    path = Path(model) if model else TINY
+    if not path.is_file():
+        raise CannotMeasure(f"there is no model {path}; model=PATH says which .nemo file to use")
+    return path
 
 
 def is_quiet() -> bool:

@@ -117,7 +117,7 @@ class Life:
         def limit_s() -> float:
             return self._limits.step_s if self._worker.started else watchdog.WARM_UP_LIMIT_S
 
-        await watchdog.until_stuck(lambda: self._worker.busy_s, limit_s)
+        await watchdog.until_stuck(lambda: self._worker.room.busy_s, limit_s)
         log.error("the engine hangs, and the worker leaves", active=self._worker.active, seconds=limit_s())
         self._exit = Exit.HUNG
         self._worker.give_up("engine_failed")

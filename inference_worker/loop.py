@@ -17,9 +17,9 @@ from inference_worker import latency, results, scheduler
 from inference_worker.admission import recorded_slots, refusal
 from inference_worker.batch import Batch, log_timings
 from inference_worker.breaker import Breaker
-from inference_worker.engine_thread import Closing, EngineThread, Opening, Outcome, Work, do
-from inference_worker.engines.base import Engine, EngineError, Output
-from inference_worker.places import place
+from inference_worker.engine_room import EngineRoom
+from inference_worker.engine_thread import Closing, Opening, Outcome
+from inference_worker.engines.base import Engine, Output
 from inference_worker.recycling import Drift
 from inference_worker.slots import Lease, SlotArena
 from inference_worker.streams import Stream, StreamError
@@ -48,10 +48,6 @@ Send = Callable[[str, list[ToGateway]], None]
 log = structlog.get_logger("worker")
 
 
-class EngineGone(EngineError):
-    """The engine kept failing when it was asked whether it works. A fresh process may have better luck."""
-
-
 class Worker:
     def __init__(
         self,
@@ -71,14 +67,13 @@ class Worker:
         debug_timing: bool = False,
     ) -> None:
         """`send` takes messages for a gateway; `changed` is called when the state may have changed."""
-        self.engine, self.info, self.telemetry = engine, engine.info, telemetry
+        self.info, self.telemetry = engine.info, telemetry
         self.name = name
+        self.room = EngineRoom(engine, telemetry, clock, breaker, drift)
         self.slots: SlotArena[Stream] = SlotArena(min(max_streams, engine.info.max_streams))
         self._recorded_slots = recorded_slots(self.slots.size, recorded_share)
-        self.limit = scheduler.BatchLimit(engine.info.max_batch)
         self._send, self._wait, self._changed, self._clock = send, wait, changed, clock
         self._hangs_after_s = hangs_after_s
-        self._thread = EngineThread()
         self._streams: dict[str, Stream] = {}
         self._recorded = 0  # of them
         self._ready: scheduler.Ready[Stream] = scheduler.Ready()
@@ -86,13 +81,9 @@ class Worker:
         self._leases: dict[int, Lease] = {}  # as the engine knows them
         self._work = asyncio.Event()
         self._started = self._draining = self._stopped = False
-        self._breaker = breaker or Breaker()
-        self.drift = drift or Drift(0)
+        self._told = WorkerState.STARTING
         self._debug_timing = debug_timing
-        self._busy_since: float | None = None
         telemetry.capacity.set(self.slots.size)
-        telemetry.batch_capacity.set(self.limit.most)
-        telemetry.batch_limit.set(self.limit.size)
 
     # ---- what it is
 
@@ -102,18 +93,13 @@ class Worker:
             return WorkerState.STOPPED
         if not self._started:
             return WorkerState.STARTING
-        if self.busy_s > self._hangs_after_s or self._breaker.open:
+        if self.room.busy_s > self._hangs_after_s or self.room.breaker.open:
             return WorkerState.UNHEALTHY
         return WorkerState.DRAINING if self._draining else WorkerState.READY
 
     @property
     def started(self) -> bool:
         return self._started
-
-    @property
-    def busy_s(self) -> float:
-        """How long the engine has been in one call."""
-        return 0.0 if self._busy_since is None else self._clock() - self._busy_since
 
     @property
     def active(self) -> int:
@@ -210,7 +196,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until it is drained. Starts with the warm-up; raises what that raises."""
-        await self._warm_up()
+        await self.room.warm_up()
         self._started = True
         self._changed()
         while not (self._draining and not self._streams):
@@ -218,10 +204,15 @@ class Worker:
             batch = self._next_batch()
             outcome = await self._step(batch)
             self._publish(batch, outcome)
+            self._tell_of_changes()
         self._stopped = True
         self._changed()
-        await self._in_engine(self.engine.shut_down)
-        self._thread.stop()
+        await self.room.shut_down()
+
+    def _tell_of_changes(self) -> None:
+        if self.state is not self._told:
+            self._told = self.state
+            self._changed()
 
     def drain(self) -> None:
         """Take no new stream; `run` returns once those here have ended."""
@@ -235,11 +226,12 @@ class Worker:
             self._fail(stream, code)
 
     async def _work_to_do(self) -> None:
-        if self._breaker.open:
-            await self._probe()
-            return
-        if self._ready or self._changes or self.engine.backlog:
+        if self._ready or self._changes or self.room.has_backlog:
             return  # never wait while work is ready
+        if self.room.breaker.open:
+            # No stream is here, and none is let in.
+            await self.room.probe(self._work, in_a_hurry=lambda: self._draining)
+            return
         self._work.clear()
         await wait_at_most(self._work, None)
         await self._company()
@@ -248,7 +240,7 @@ class Worker:
         """Idle until now, so the first chunk waits a little for others, unless everybody is there already.
         Recorded audio alone does not wait: a file would wait once a chunk."""
         until = self._clock() + self._wait.seconds(self.active)
-        while 0 < len(self._ready.live) < min(self.active - self._recorded, self.limit.size):
+        while 0 < len(self._ready.live) < min(self.active - self._recorded, self.room.limit.size):
             self._work.clear()
             if not await wait_at_most(self._work, until - self._clock()):
                 return
@@ -256,7 +248,7 @@ class Worker:
     def _next_batch(self) -> Batch:
         now, chunk, bulk = self._clock(), self.info.chunk_samples, self.info.bulk_chunks
         batch = Batch(began=now)
-        for stream, since in self._ready.take(now, self.limit.size, self.info.bucket):
+        for stream, since in self._ready.take(now, self.room.limit.size, self.info.bucket):
             stream.queued = False
             batch.rows.append(stream.take(chunk, 1 if stream.live else bulk, now))
             batch.riders.append((stream, since))
@@ -269,11 +261,9 @@ class Worker:
         for change in changes:
             if isinstance(change, Opening):
                 self._leases[change.lease.slot] = change.lease
-        step = bool(batch.rows) or (self.engine.backlog and not self._breaker.open)
-        outcome = await self._in_engine(lambda: do(self.engine, Work(changes, batch.rows, step), self.limit))
-        batch.done = self._clock()
-        self._account(batch, outcome)
-        return outcome
+            elif self._leases.get(change.lease.slot) == change.lease:
+                del self._leases[change.lease.slot]
+        return await self.room.do(changes, batch)
 
     def _publish(self, batch: Batch, outcome: Outcome) -> None:
         outgoing: dict[str, list[ToGateway]] = {}
@@ -290,6 +280,8 @@ class Worker:
         for slot, code in outcome.failed.items():
             if stream := self._holder(slot):
                 self._fail(stream, code)
+        if self.room.breaker.open:
+            self.give_up("engine_failed")
         routed = self._clock()
         self.telemetry.answered([routed - since for stream, since in batch.riders if stream.live])
         self.telemetry.audio.inc(samples / SAMPLE_RATE)
@@ -341,60 +333,3 @@ class Worker:
         log.info(
             "stream left", stream=stream.id, how=how, processed_s=round(stream.processed / SAMPLE_RATE, 3)
         )
-
-    # ---- the engine
-
-    async def _in_engine(self, job: Callable[[], Outcome | None]) -> Outcome:
-        self._busy_since = self._clock()
-        try:
-            return await self._thread.run(job) or Outcome()
-        finally:
-            self._busy_since = None
-
-    async def _warm_up(self) -> None:
-        await self._in_engine(self.engine.warm_up)
-
-    async def _probe(self) -> None:
-        """While the breaker is open no stream is here: wait until it is time, and ask the engine."""
-        if self._changes:
-            await self._step(Batch())
-        while (left := self._breaker.retry_at - self._clock()) > 0:
-            if self._draining:
-                return
-            self._work.clear()
-            await wait_at_most(self._work, left)
-        try:
-            await self._warm_up()
-        except Exception as error:
-            self._breaker.failed(self._clock())
-            self.telemetry.engine_errors.inc()
-            log.warning("the engine still fails", error=place(error))
-            if self._breaker.hopeless:
-                raise EngineGone("the engine is given up") from None
-        else:
-            self._breaker.probe_worked()
-            log.info("the engine works again")
-            self._changed()
-
-    def _account(self, batch: Batch, outcome: Outcome) -> None:
-        before, now = self.state, self._clock()
-        for rows, seconds in outcome.steps:
-            self.telemetry.stepped(rows, self.info.bucket(rows), seconds)
-        if self.drift.factor and batch.all_live:
-            for rows, seconds in outcome.steps:
-                self.drift.add(rows, seconds, now)
-        if outcome.out_of_memory:
-            self.telemetry.out_of_memory.inc(outcome.out_of_memory)
-            log.warning("the engine ran out of memory", rows=len(batch.rows), limit_rows=self.limit.size)
-        self.telemetry.batch_limit.set(self.limit.size)
-        for error in outcome.errors:
-            self.telemetry.engine_errors.inc()
-            log.error("the engine failed", error=error)
-        if outcome.steps:
-            self._breaker.worked()
-        elif outcome.errors and not self._breaker.open and self._breaker.failed(now):
-            self.telemetry.breaker_opened.inc()
-            log.error("the engine failed too often and gets no more streams")
-            self.give_up("engine_failed")
-        if self.state is not before:
-            self._changed()

@@ -43,6 +43,7 @@ class Telemetry:
             LATENCIES,
             r,
         )
+        Gauge("worker_chunk_seconds", "The length of a chunk of audio.", registry=r).set(chunk_s)
         self.active = Gauge("worker_active_streams", "Streams that hold a slot.", registry=r)
         self.capacity = Gauge("worker_capacity_streams", "Streams this worker holds at most.", registry=r)
         self.batch_limit = Gauge("worker_batch_limit_rows", "Most rows a step may have now.", registry=r)

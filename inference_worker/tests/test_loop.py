@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from inference_worker.breaker import Breaker
-from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, Trouble, spoken
+from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, spoken
 from inference_worker.scheduler import RECORDED_ROWS, Wait
 from inference_worker.tests.house import end, house, opening, silence
 from wire.messages import (
@@ -113,6 +112,18 @@ async def test_recorded_audio_never_waits_for_company() -> None:
         assert h.text() == SAID
 
 
+async def test_company_is_waited_for_until_all_are_there() -> None:
+    """The wait here is longer than the test may take: it ends because everybody has come."""
+    async with house(wait=Wait(60, 60, 60, 60)) as h:
+        h.say(opening("a"), opening("b"), opening("file", recorded=True), *silence(0.2, "a"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not h.heard(Progress, "a")
+        h.say(*silence(0.2, "b"))
+        await h.until(lambda: h.heard(Progress, "a") and h.heard(Progress, "b"))
+        assert b'worker_step_rows_bucket{le="1.0"} 0.0' in h.telemetry.page()
+
+
 async def test_recorded_audio_goes_in_longer_rows_and_is_heard_the_same() -> None:
     engine = ScriptedEngine()
     async with house(engine) as h:
@@ -158,60 +169,6 @@ async def test_a_lost_gateway_s_streams_are_freed_and_get_nothing_more() -> None
         h.say(*silence(1, "c"), end("c"), gateway="other")
         assert isinstance(await h.over("c", "other"), Ended)
         assert len(h.sent["gateway"]) == before
-
-
-async def test_a_failing_step_fails_its_streams_and_not_the_process() -> None:
-    engine = ScriptedEngine(trouble=Trouble(fail_at_steps={1}))
-    async with house(engine) as h:
-        h.say(opening("a"), *silence(1, "a"))
-        failed = await h.over("a")
-        assert isinstance(failed, Failed)
-        assert failed.code == "engine_failed"
-        assert h.worker.active == 0
-        h.say(opening("b"), *silence(1, "b"), end("b"))
-        assert isinstance(await h.over("b"), Ended)
-        assert h.worker.state is WorkerState.READY
-
-
-async def test_one_stream_may_fail_while_the_others_go_on() -> None:
-    engine = ScriptedEngine(trouble=Trouble(fail_slots={1}))
-    async with house(engine) as h:
-        for stream in ("a", "b", "c"):
-            h.say(opening(stream), *silence(6.05, stream), end(stream))
-        kinds = [type(await h.over(stream)) for stream in ("a", "b", "c")]
-        assert kinds == [Ended, Failed, Ended]
-        assert h.text("a") == h.text("c") == SAID
-
-
-async def test_out_of_memory_costs_a_smaller_batch_and_no_stream() -> None:
-    engine = ScriptedEngine(trouble=Trouble(memory_rows=3))
-    async with house(engine) as h:
-        streams = [f"s{number}" for number in range(16)]
-        h.say(*(opening(stream) for stream in streams))
-        for stream in streams:
-            h.say(*silence(6.05, stream), end(stream))
-        for stream in streams:
-            assert isinstance(await h.over(stream), Ended)
-            assert h.text(stream) == SAID
-        assert h.worker.limit.size < 16
-        assert b"worker_out_of_memory_total 0.0" not in h.telemetry.page()
-
-
-async def test_repeated_failures_make_it_unhealthy_until_it_works_again() -> None:
-    engine = ScriptedEngine(trouble=Trouble(fail_always=True))
-    engine.warm_up = lambda: None  # type: ignore[method-assign]
-    async with house(engine, breaker=Breaker(first_probe_s=0.01)) as h:
-        del engine.warm_up
-        for number in range(3):
-            h.say(opening(f"s{number}"), *silence(1, f"s{number}"))
-            await h.over(f"s{number}")
-        await h.until(lambda: h.worker.state is WorkerState.UNHEALTHY)
-        h.say(opening("x"))
-        assert await h.over("x") == Refused(stream="x", epoch=1, code="unhealthy")
-        engine.trouble.fail_always = False
-        await h.until(lambda: h.worker.state is WorkerState.READY)
-        h.say(opening("y"), *silence(1, "y"), end("y"))
-        assert isinstance(await h.over("y"), Ended)
 
 
 async def test_a_step_that_hangs_shows() -> None:

@@ -15,6 +15,7 @@ from inference_worker.scheduler import (
     Turns,
     Wait,
 )
+from inference_worker.tests.simulation import CHUNK_S, Cost, simulate
 
 Row = tuple[str, str, bool, float]  # key, tenant, live, since
 
@@ -197,3 +198,38 @@ def test_the_limit_recovers_slowly_and_fully() -> None:
     assert sizes[RECOVER_AFTER_STEPS - 2] == 4
     assert sizes[RECOVER_AFTER_STEPS - 1] == 5
     assert sizes[-1] == 8
+
+
+def test_a_tenant_with_two_streams_does_not_feel_one_with_two_hundred() -> None:
+    """Twice as much comes as the engine can do. Every late result is of whoever sends too much."""
+    streams, cost = {"many": 200, "few": 2}, Cost(0.008, 0.0015)
+    waits = simulate(streams, 64, cost)
+    assert waits.p95("few") <= CHUNK_S + waits.longest_step_s
+    assert waits.p95("many") > 5.0
+    # The oldest first, whoever's it is, would make both late.
+    in_one_line = simulate(streams, 64, cost, queue_of=lambda tenant: "all")
+    assert in_one_line.p95("few") > 5.0
+
+
+def test_small_tenants_do_not_feel_more_large_ones_than_a_step_has_room_for() -> None:
+    """Who waits of a large tenant is always older. A turn for each tenant within a step would not do."""
+    large = {f"large-{number}": 50 for number in range(10)}
+    small = {f"small-{number}": 2 for number in range(5)}
+    waits = simulate({**large, **small}, 8, Cost(0.008, 0.0015))
+    for tenant in small:
+        assert waits.p95(tenant) <= CHUNK_S + waits.longest_step_s
+        assert waits.rows[tenant] == pytest.approx(2 * 15.0 / CHUNK_S, rel=0.02)
+
+
+def test_tenants_that_send_too_much_share_what_is_left_whatever_their_size() -> None:
+    streams = {"small": 3, "large": 60, "larger": 120, "largest": 240}
+    waits = simulate(streams, 16, Cost(0.008, 0.0015))
+    assert waits.p95("small") <= CHUNK_S + waits.longest_step_s
+    rows = [waits.rows[tenant] for tenant in ("large", "larger", "largest")]
+    assert max(rows) - min(rows) <= 0.02 * max(rows)
+    assert min(rows) > 3 * waits.rows["small"]
+
+
+def test_with_room_for_all_nobody_waits_for_more_than_two_steps() -> None:
+    waits = simulate({"many": 200, "few": 2}, 256, Cost(0.008, 0.0003))
+    assert max(waits.p95("many"), waits.p95("few")) <= 2 * waits.longest_step_s <= CHUNK_S

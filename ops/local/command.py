@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def _announce(
     if facts["api_key"]:
         console.line(f"  API key   {facts['api_key']}")
     console.line(f"  Logs      {_short(paths.log)}/   (these facts, for scripts: {_short(paths.demo)})")
-    console.line(f"\nTry it, in another terminal:\n  .venv/bin/stenogate transcribe {_recording()}")
+    console.line(f"\nTry it, in another terminal:\n  {_example(given, facts)}")
     console.line("\nCtrl-C ends it; so does `make stop`.\n")
 
 
@@ -158,6 +158,16 @@ def clean(paths: Paths, console: Console) -> int:
         raise LocalError(f"{error.filename} cannot be removed: {error.strerror}.") from None
     console.line(f"Removed {_short(paths.var)}/: the demo's data, logs and keys.")
     return 0
+
+
+def _example(given: stack.Settings, facts: Mapping[str, object]) -> str:
+    spoken = stack.ROOT / "tests" / "spoken.flac"
+    if given.tiny_model and facts["api_key"] and spoken.exists():  # which knows little else
+        return (
+            f'curl -H "Authorization: Token {facts["api_key"]}" -H "Content-Type: audio/flac" \\\n'
+            f"    --data-binary @{_short(spoken)} {facts['http_url']}/v1/listen"
+        )
+    return f".venv/bin/stenogate transcribe {_recording()}"
 
 
 def _recording() -> str:

@@ -56,6 +56,10 @@ class Settings:
     def demo(self) -> bool:
         return env.DEMO.read(self.environ)
 
+    @property
+    def tiny_model(self) -> bool:
+        return env.ENGINE.read(self.environ) == "nemo" and not env.MODEL.read(self.environ)
+
 
 def settings(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
     """The environment wins over `.env`, and both over the demo's defaults."""

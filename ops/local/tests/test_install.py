@@ -75,7 +75,7 @@ def test_an_environment_of_another_place_is_made_anew(venv):
 
 def test_too_small_a_disk_is_told_before_anything_is_fetched(venv, monkeypatch):
     monkeypatch.setattr(install.shutil, "disk_usage", lambda path: SimpleNamespace(free=50 * 2**20))
-    with pytest.raises(NoSpace, match="has 50 MB left; installing needs about 700 MB"):
+    with pytest.raises(NoSpace, match="has 50 MB left; installing needs about 900 MB"):
         install.install("base", venv, Console(StringIO()))
 
 

@@ -120,6 +120,7 @@ class Life:
         await watchdog.until_stuck(lambda: self._worker.room.busy_s, limit_s)
         log.error("the engine hangs, and the worker leaves", active=self._worker.active, seconds=limit_s())
         self._exit = Exit.HUNG
+        self._transport.beat_now()
         self._worker.give_up("engine_failed")
 
     async def _carry(self) -> None:

@@ -8,7 +8,7 @@ CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench bench-engine lock env-example docs clean base nemo dev
+.PHONY: help run stop test check bench bench-engine sweep lock env-example docs clean base nemo dev
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "  make check        style, types, import contracts, migrations, layout"
 	@echo "  make bench        measure                  only=live_speech streams=1,6"
 	@echo "  make bench-engine NeMo's pipeline beside ours    streams=1,64 model=x.nemo right=6 device=cuda"
+	@echo "  make sweep        chunk x wait x streams   quick=1 right=0,1 wait=5,adaptive streams=1,50 seconds=20"
 	@echo "  make clean        stop, and remove var/: the demo's data, logs and keys"
 	@echo
 	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
@@ -50,14 +51,19 @@ check: dev
 	@echo "layout and locks";     $(VENV_PYTHON) -m pytest -q tests/test_layout.py ops/local/tests/test_locks.py
 	@echo "All checks passed."
 
-BENCH_OPTIONS = $(foreach option,streams engine model right device threads rounds steps minutes seconds,$\
-	$(if $($(option)),$(option)='$($(option))'))
+# Those of the given names that were set, as they were set.
+set = $(foreach name,$(1),$(if $($(name)),$(name)='$($(name))'))
+BENCH_OPTIONS = $(call set,streams engine model right device threads rounds steps minutes seconds)
 
 bench: dev
 	@$(VENV_PYTHON) -m tests.benchmarks $(if $(only),only=$(only)) $(BENCH_OPTIONS)
 
 bench-engine: dev
 	@$(VENV_PYTHON) -m tests.benchmarks only=engine $(BENCH_OPTIONS)
+
+sweep: dev
+	@$(VENV_PYTHON) -m tests.benchmarks.sweep \
+		$(call set,quick engine model device right wait streams seconds all slo_ttft_ms slo_drift_ms)
 
 lock: dev
 	@$(VENV_PYTHON) -m ops.local.locks $(if $(upgrade),upgrade)

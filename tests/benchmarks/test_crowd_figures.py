@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks.crowd import PACKET_BYTES, PACKET_MS, Crowd, Talk, Told, Voice
-from tests.benchmarks.crowd_figures import answers, drift, figures, first_partials
+from tests.benchmarks.crowd_figures import answers, drift, figures, first_words
 
 CHUNK_MS = 160
 TALK = Talk(bytes(PACKET_BYTES * 250), (1.0, 4.0, 7.0))  # ten seconds
@@ -50,13 +50,21 @@ def test_the_first_partial_of_an_utterance_is_waited_for_from_the_packet_it_begi
         Told(101.60, False, 1.4),
         Told(105.0, True, 4.9),  # a final that comes without a partial shows words, too
     )
-    waits, lost = first_partials(heard, TALK)
-    assert waits == [pytest.approx(0.40), pytest.approx(0.96)]
-    assert lost == 0
+    found = first_words(heard, TALK, CHUNK_MS)
+    assert found.since_speech == [pytest.approx(0.40), pytest.approx(0.96)]
+    assert found.not_shown == 1  # the third
 
 
-def test_an_utterance_of_which_no_word_was_shown_is_counted() -> None:
-    assert first_partials(voice(Told(101.5, False, 1.4)), TALK) == ([pytest.approx(0.46)], 1)
+def test_the_time_to_first_token_is_waited_for_from_the_chunk_that_brought_it() -> None:
+    # It reaches into the eighth chunk, whose first sample is at 1.12 s, in the packet that left at 1.16.
+    found = first_words(voice(Told(101.44, False, 1.28)), TALK, CHUNK_MS)
+    assert found.since_chunk == [pytest.approx(0.28)]
+
+
+def test_an_utterance_of_which_no_word_was_shown_is_counted_unless_it_was_cut_off() -> None:
+    heard = Told(101.5, False, 1.4)
+    assert first_words(voice(heard), TALK, CHUNK_MS).not_shown == 2
+    assert first_words(voice(heard, seconds=8.0), TALK, CHUNK_MS).not_shown == 1
 
 
 def test_a_talk_goes_round() -> None:

@@ -91,8 +91,6 @@ async def work(engine: Engine) -> Exit:
 
     def heartbeat() -> Heartbeat:
         info = engine.info
-        for state in WorkerState:
-            telemetry.state.labels(state.value).set(state is worker.state)
         return Heartbeat(
             worker=worker.name,
             address=transport.address,
@@ -108,6 +106,11 @@ async def work(engine: Engine) -> Exit:
             queue_p95_ms=telemetry.recent_queue.p95_ms(),
         )
 
+    def metrics() -> bytes:
+        for state in WorkerState:
+            telemetry.state.labels(state.value).set(state is worker.state)
+        return telemetry.page()
+
     def parts() -> health.Parts:
         ready = worker.state is WorkerState.READY
         return {
@@ -116,7 +119,7 @@ async def work(engine: Engine) -> Exit:
         }
 
     try:
-        server = await health.serve(env.WORKER_HOST.read(), env.WORKER_PORT.read(), parts, telemetry.page)
+        server = await health.serve(env.WORKER_HOST.read(), env.WORKER_PORT.read(), parts, metrics)
     except OSError as error:
         print(
             f"The inference worker cannot start: WORKER_PORT {env.WORKER_PORT.read()} on "

@@ -246,12 +246,15 @@ class Worker:
                 return
 
     def _next_batch(self) -> Batch:
-        now, chunk, bulk = self._clock(), self.info.chunk_samples, self.info.bulk_chunks
-        batch = Batch(began=now)
-        for stream, since in self._ready.take(now, self.room.limit.size, self.info.bucket):
+        now, chunk = self._clock(), self.info.chunk_samples
+        beside_live = bool(self._ready.live)
+        riders = self._ready.take(now, self.room.limit.size, self.info.recorded_beside)
+        batch = Batch(riders=riders, began=now)
+        # Long rows are for recorded audio among itself: beside live rows they would hold those up.
+        bulk = 1 if beside_live else self.info.bulk_chunks
+        for stream, _ in riders:
             stream.queued = False
             batch.rows.append(stream.take(chunk, 1 if stream.live else bulk, now))
-            batch.riders.append((stream, since))
             self._look_at(stream)
         self.telemetry.queued([now - since for stream, since in batch.riders if stream.live])
         return batch

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Generic, TypeVar
 
+from inference_worker.engines.base import RECORDED_ROWS
+
 RECORDED_PATIENCE_S = 2.0
-# Rows of recorded audio are long; more of them in a step would hold up the live ones beside them.
-RECORDED_ROWS = 4
 RECOVER_AFTER_STEPS = 50
 
 Key = TypeVar("Key", bound=Hashable)
@@ -52,6 +52,8 @@ class Turns(Generic[Key]):
             # Nobody is left behind, so nobody has had more than another.
             self._waiting, self._clocks, self._now, self._size = {}, {}, 0, 0
             return everybody
+        if room <= 0:
+            return []
         queues = {
             tenant: sorted(waiting.items(), key=itemgetter(1))[::-1]
             for tenant, waiting in self._waiting.items()
@@ -102,24 +104,23 @@ class Ready(Generic[Key]):
         return len(self.live) + len(self.recorded)
 
     def take(
-        self, now: float, room: int, bucket: Callable[[int], int] = lambda rows: rows
+        self, now: float, room: int, recorded_beside: Callable[[int], int] = lambda live: RECORDED_ROWS
     ) -> list[tuple[Key, float]]:
         """Up to `room` of them: live before recorded.
 
-        Recorded audio gets RECORDED_ROWS, and the rows that the engine would compute anyhow: `bucket` says
-        how many those are. Where there is no room for all, the one that has waited longest counts as live
-        after RECORDED_PATIENCE_S: recorded audio is slowed and never starved, and never takes more than one
-        place of those who speak now.
+        `recorded_beside` says how many rows of recorded audio may ride beside so many live ones. Where there
+        is no room for all, the one that has waited longest counts as live after RECORDED_PATIENCE_S: recorded
+        audio is slowed and never starved, and never takes more than one place of those who speak now.
         """
         if not self.recorded:
             return self.live.take(room)
         taken = []
-        if len(self.live) + min(RECORDED_ROWS, len(self.recorded)) > room:
+        if len(self.live) + min(recorded_beside(len(self.live)), len(self.recorded)) > room:
             taken = self.recorded.take_overdue(now - RECORDED_PATIENCE_S)
-        recorded = len(taken)
-        taken += self.live.take(room - recorded)
-        spare = max(RECORDED_ROWS, bucket(len(taken)) - len(taken))
-        return taken + self.recorded.take(min(spare - recorded, room - len(taken)))
+        overdue = len(taken)
+        taken += self.live.take(room - overdue)
+        recorded = recorded_beside(len(taken) - overdue) - overdue
+        return taken + self.recorded.take(min(recorded, room - len(taken)))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ from wire.messages import StreamOptions, Word
 Samples: TypeAlias = NDArray[np.float32]
 
 
+# More rows of recorded audio in a step would hold up the live ones beside them.
+RECORDED_ROWS = 4
+
+
 class EngineError(Exception):
     """The engine could not do a step."""
 
@@ -46,10 +50,15 @@ class EngineInfo:
     chunk_samples: int  # what `step` takes of a stream at a time
     max_streams: int
     max_batch: int
-    bulk_chunks: int = 1  # so many of recorded audio may come in one row
+    bulk_chunks: int = 1  # so many of recorded audio may come in one row, where no live row is in the step
+    recorded_rows: int = RECORDED_ROWS  # so many of them may ride in a step in any case
     buckets: tuple[int, ...] = ()  # ascending; a step is padded to the next of these; none: it is not padded
     # A step that raised has changed nothing, so its rows may be given again, in other batches.
     atomic: bool = False
+
+    def recorded_beside(self, live: int) -> int:
+        """How many rows of recorded audio may ride with so many live ones: all that would be padding, too."""
+        return max(self.recorded_rows, self.bucket(live) - live)
 
     def bucket(self, rows: int) -> int:
         """How many rows the engine computes when it is given so many."""

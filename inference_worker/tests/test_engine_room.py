@@ -47,7 +47,10 @@ async def test_out_of_memory_costs_a_smaller_batch_and_no_stream() -> None:
             assert isinstance(await h.over(stream), Ended)
             assert h.text(stream) == SAID
         assert h.worker.room.limit.size < 16
-        assert b"worker_out_of_memory_total 0.0" not in h.telemetry.page()
+        page = h.telemetry.page()
+        assert b"worker_out_of_memory_total 0.0" not in page
+        assert b"worker_batch_capacity_rows 4096.0" in page
+        assert f"worker_batch_limit_rows {h.worker.room.limit.size}.0".encode() in page
 
 
 async def test_repeated_failures_make_it_unhealthy_until_it_works_again() -> None:

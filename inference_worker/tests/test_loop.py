@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
+from inference_worker.engines.base import RECORDED_ROWS
 from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, spoken
-from inference_worker.scheduler import RECORDED_ROWS, Wait
+from inference_worker.scheduler import Wait
 from inference_worker.tests.house import end, house, opening, silence
 from wire.messages import (
     SAMPLE_RATE,

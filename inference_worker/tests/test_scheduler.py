@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference_worker.engines.base import RECORDED_ROWS, EngineInfo
 from inference_worker.scheduler import (
     RECORDED_PATIENCE_S,
-    RECORDED_ROWS,
     RECOVER_AFTER_STEPS,
     BatchLimit,
     Ready,
@@ -26,6 +27,10 @@ def live(key: str, tenant: str, since: float) -> Row:
 
 def recorded(key: str, tenant: str, since: float) -> Row:
     return key, tenant, False, since
+
+
+def engine(**more: Any) -> EngineInfo:
+    return EngineInfo("x", "x", "1", "x", ("en",), 2560, 64, 64, **more)
 
 
 def ready(rows: list[Row]) -> Ready[str]:
@@ -107,11 +112,18 @@ def test_few_rows_of_recorded_audio_ride_at_once_the_oldest_first() -> None:
 def test_recorded_audio_fills_the_rows_that_the_engine_would_compute_anyhow() -> None:
     rows = [recorded(f"file-{number}", "acme", 1.0) for number in range(50)]
     rows += [live(f"call-{number}", "acme", 1.0) for number in range(20)]
-    for room, expected in ((64, 32), (25, 25)):
-        picked = ready(rows).take(1.0, room, lambda rows: 32)
+    for room, bucket, expected in ((64, 32, 32), (25, 32, 25), (64, 22, 24), (20, 32, 20)):
+        picked = ready(rows).take(1.0, room, engine(buckets=(8, bucket)).recorded_beside)
         assert len(picked) == expected
         assert sum(key.startswith("call") for key, _ in picked) == 20
-    assert len(ready(rows).take(1.0, 64, lambda rows: 22)) == 20 + RECORDED_ROWS
+
+
+def test_an_engine_says_how_many_rows_it_computes_and_how_many_may_be_recorded() -> None:
+    padding = engine(buckets=(1, 2, 4, 8))
+    assert [padding.bucket(rows) for rows in (0, 1, 3, 8, 9)] == [1, 1, 4, 8, 9]
+    assert [engine().bucket(rows) for rows in (0, 1, 9)] == [0, 1, 9]
+    assert engine(buckets=(8,), recorded_rows=2).recorded_beside(3) == 5
+    assert engine(buckets=(8,), recorded_rows=2).recorded_beside(8) == 2
 
 
 def test_a_tenant_with_many_recordings_delays_itself_only() -> None:

@@ -14,6 +14,8 @@ from tests.acceptance.stack import Stack
 from tests.acceptance.tenant import Tenant
 from tests.integration.sockets import listening, rest
 
+pytestmark = pytest.mark.stack
+
 
 def handshake(header: str) -> bytes:
     lines = [

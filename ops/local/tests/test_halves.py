@@ -1,0 +1,109 @@
+"""Two halves of a line each: pytest runs for real, on tests of our own making."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from ops.local import halves
+
+
+@pytest.fixture
+def tests(tmp_path):
+    """Writes a file of tests; hands back the arguments with which pytest finds only that."""
+
+    def write(text):
+        file = tmp_path / "test_it.py"
+        file.write_text("import time, pytest\n" + textwrap.dedent(text))
+        (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = stack: of the whole service\n")
+        return [str(file), "-c", str(tmp_path / "pytest.ini")]
+
+    return write
+
+
+def run(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "ops.local.halves", *arguments],
+        cwd=halves.ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_what_needs_the_whole_service_is_in_its_half():
+    folders = (halves.ROOT / "tests" / name for name in ("integration", "acceptance"))
+    files = [file for folder in folders for file in folder.glob("test_*.py")]
+    assert files
+    assert [file.name for file in files if "pytest.mark.stack" not in file.read_text()] == []
+
+
+def test_both_run_and_both_are_shown(tests):
+    process = run(
+        tests("""
+        @pytest.mark.stack
+        def test_one(): pass
+        def test_two(): pass
+        def test_three(): pass
+    """)
+    )
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "======== the whole service ========" in said
+    assert "\nthe whole service: 1 passed, 2 deselected in" in said
+    assert "\nall others: 2 passed, 1 deselected in" in said
+
+
+def test_a_failure_in_one_is_shown_and_fails_the_whole(tests):
+    process = run(
+        tests("""
+        @pytest.mark.stack
+        def test_one(): pass
+        def test_two(): assert False, "the reason"
+    """)
+    )
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "AssertionError: the reason" in said
+    assert "1 failed, 1 deselected in" in said
+    assert "1 passed, 1 deselected in" in said
+
+
+def test_a_half_that_is_killed_fails_the_whole(tests):
+    process = run(
+        tests("""
+        import os
+        @pytest.mark.stack
+        def test_one(): os.kill(os.getpid(), 9)
+        def test_two(): pass
+    """)
+    )
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 9
+    assert "the whole service: was killed by SIGKILL" in said
+
+
+def test_a_stop_ends_both_and_lets_them_clean_up(tests, tmp_path):
+    process = run(
+        tests(f"""
+        @pytest.fixture
+        def server():
+            open({str(tmp_path / "up")!r} + str(os.getpid()), "w").close()
+            yield
+            open({str(tmp_path / "down")!r} + str(os.getpid()), "w").close()
+        import os
+        @pytest.mark.stack
+        def test_one(server): time.sleep(60)
+        def test_two(server): time.sleep(60)
+    """)
+    )
+    deadline = time.monotonic() + 30
+    while len(list(tmp_path.glob("up*"))) < 2:
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(list(tmp_path.glob("down*"))) == 2

@@ -20,4 +20,4 @@ class Audio:
         """[streams, chunk]: what each of them says in this step, counted from 0."""
         begins = step * self._chunk + np.arange(streams)[:, None] * APART
         places = begins + np.arange(self._chunk)[None]
-        return self._samples[places % len(self._samples)]
+        return np.asarray(self._samples[places % len(self._samples)])

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -205,7 +205,7 @@ def _cell(grid: Grid, notes: Notes, right: int, wait: str) -> Iterator[Row]:
         yield {**_named(grid, right, wait, streams), "slo": SKIPPED, "why_not": f"failed at {failed_at}"}
 
 
-def _measured(grid: Grid, notes: Notes, right: int, wait: str, todo: list[int]) -> Iterator[Row]:
+def _measured(grid: Grid, notes: Notes, right: int, wait: str, todo: list[int]) -> Generator[Row, None, int]:
     """Takes from `todo` what it measures; says how many streams were too many, if any."""
     chunk_ms, talk = talks.chunk_ms(grid.engine, right), talks.talk(grid.engine)
     try:

@@ -34,7 +34,7 @@ def test_options_are_read_by_what_they_are() -> None:
 def test_without_only_everything_runs_and_an_option_reaches_those_that_know_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    heard = {}
+    heard: dict[str, Any] = {}
 
     def one(streams: tuple[int, ...] = (1,)) -> dict[str, Any]:
         heard["one"] = streams

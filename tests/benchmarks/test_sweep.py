@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -65,7 +66,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path) -> None:
 def test_figures_of_other_settings_are_not_taken_over(other: dict[str, Any], tmp_path: Path) -> None:
     path, grid = tmp_path / "sweep.jsonl", sweep.Grid()
     Notes(path, sweep.about(grid, WHERE)).add(row(1, "5", 10))
-    changed = sweep.replace(grid, **other)
+    changed = replace(grid, **other)
     assert Notes(path, sweep.about(changed, WHERE)).of(1, "5", 10) is None
 
 

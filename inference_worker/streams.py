@@ -75,6 +75,8 @@ class Stream:
         samples = len(pcm) // BYTES_PER_SAMPLE
         if self.received + samples - self.processed > WINDOW_SAMPLES:
             raise StreamError("audio_overrun")
+        if not samples:
+            return  # nothing has arrived, and nothing of it is kept
         self._pcm += pcm
         self.received += samples
         self._arrived(now)

@@ -165,3 +165,20 @@ async def test_while_the_breaker_is_open_streams_move_on_and_others_are_refused(
         assert await h.over("x") == Refused(stream="x", epoch=1, code="unhealthy")
         assert engine.steps == asked
         assert b"worker_breaker_opened_total 1.0" in h.telemetry.page()
+
+
+async def test_who_asks_for_streams_all_the_time_does_not_keep_the_engine_from_being_asked() -> None:
+    engine = ScriptedEngine(trouble=Trouble())
+    async with house(engine, breaker=Breaker(first_probe_s=0.01)) as h:
+        engine.trouble.fail_always = True
+        for number in range(3):
+            h.say(opening(f"s{number}"), *silence(1, f"s{number}"))
+            await h.over(f"s{number}")
+        await h.until(lambda: h.worker.state is WorkerState.UNHEALTHY)
+        engine.trouble.fail_always = False
+        async with asyncio.timeout(10):
+            while h.worker.state is not WorkerState.READY:
+                h.say(opening("x"))
+                await asyncio.sleep(0)
+        h.say(opening("y", epoch=2), *silence(1, "y", epoch=2), end("y", epoch=2))
+        assert isinstance(await h.over("y"), Ended)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inference_worker.engines.base import Row
 from inference_worker.slots import Lease
-from inference_worker.streams import MAX_FLUSHES, WINDOW_SAMPLES, Stream, StreamError
+from inference_worker.streams import MAX_FLUSHES, REMEMBERED_ARRIVALS, WINDOW_SAMPLES, Stream, StreamError
 from wire.messages import StreamOptions
 
 CHUNK = 100
@@ -193,3 +193,22 @@ def test_every_sample_and_flush_comes_out_once_and_in_order(
     ends = np.cumsum([len(row.samples) for row in taken])
     assert sorted(set(marks)) == sorted({int(end) for end, row in zip(ends, taken, strict=True) if row.flush})
     assert stream.taken == stream.received == start + len(sent)
+
+
+def test_when_audio_arrived_is_known_for_a_while_and_does_not_pile_up() -> None:
+    stream = make(start=1000)
+    for number in range(10 * REMEMBERED_ARRIVALS):
+        stream.audio(stream.received, pcm(CHUNK), float(number))
+        stream.audio(stream.received, b"", float(number) + 0.5)
+        stream.take(CHUNK)
+    last = 10 * REMEMBERED_ARRIVALS - 1
+    assert stream.arrival(stream.received) == last
+    assert stream.arrival(stream.received - CHUNK + 1) == last
+    assert stream.arrival(stream.received - CHUNK) == last - 1
+    assert stream.arrival(stream.received + 1) is None
+    assert stream.arrival(1001) is None
+    stream.audio(stream.received, pcm(CHUNK // 2), 9999.0)
+    for _ in range(1000):
+        stream.audio(stream.received, b"", 9999.5)
+    assert stream.arrival(stream.received) == 9999.0
+    assert len(stream._arrivals) + len(stream._past) <= REMEMBERED_ARRIVALS + 1

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str], halves: Mapping[str, str] = HALVES) -> int:
             return 130
         for half in running:
             console.line(f"{half.name}: {_summary(half)}")
-        return max(abs(half.process.returncode) for half in running)
+        return max(abs(int(half.process.returncode)) for half in running)
 
 
 def _start(name: str, marker: str, folder: Path, arguments: Sequence[str], console: Console) -> Half:

@@ -77,6 +77,9 @@ def test_the_worker_is_told_its_model_and_has_time_to_load_it(paths):
     assert {name: worker.env[name] for name in chosen} == chosen
     assert worker.start_timeout > 120
     assert "engine nemo" in worker.detail
+    assert not given.tiny_model
+    assert stack.settings({"ENGINE": "nemo"}, {}).tiny_model
+    assert not stack.settings({}, {}).tiny_model
 
 
 def test_demo_json_has_what_scripts_need(paths):

@@ -65,7 +65,7 @@ def run(
             _print(_line(rows[-1]))
     held = memory.a_stream(settings) if memory_of_streams else None
     if held:
-        print(f"\nMemory of a stream: {_held(held)}.")
+        print(f"\nMemory of a stream: {_held(held)}.", flush=True)
     hour = memory.long_stream(settings, minutes) if minutes else None
     if hour:
         print(

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from tests.benchmarks.sweep_report import PASS, Row, Slo
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 300, 260, 56, 58, 44, 24
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 300, 260, 56, 58, 44, 44
 COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8f5fbf", "#b8860b", "#444444")
 TEXT = 'font-family="sans-serif" font-size="11" fill="#222"'
 
@@ -24,7 +24,12 @@ def svg(rows: Sequence[Row], slo: Slo, title: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{TOP + HEIGHT + BOTTOM}">',
         f'<rect width="{width}" height="{TOP + HEIGHT + BOTTOM}" fill="white"/>',
-        _text(LEFT, 18, f"{title}: time to first token p95 (ms) by streams", weight="bold"),
+        _text(
+            LEFT,
+            18,
+            f"{title}: time to first token p95 (ms) by streams; a filled point passes",
+            weight="bold",
+        ),
     ]
     parts += _legend(colours)
     for number, chunk in enumerate(chunks):
@@ -78,7 +83,7 @@ def _legend(colours: dict[str, str]) -> Iterator[str]:
     for number, (wait, colour) in enumerate(colours.items()):
         x = LEFT + number * 130
         yield f'<rect x="{x}" y="30" width="10" height="10" fill="{colour}"/>'
-        yield _text(x + 14, 39, f"wait {wait} ms")
+        yield _text(x + 14, 39, f"wait {wait}")
 
 
 def _text(x: float, y: float, said: str, *, anchor: str = "start", weight: str = "normal") -> str:

@@ -41,8 +41,8 @@ def test_each_chunk_has_a_panel_and_each_wait_a_colour() -> None:
     assert len(list(picture.iter(f"{NAME}polyline"))) == 4
     assert len({one.get("stroke") for one in picture.iter(f"{NAME}polyline")}) == 2
     said = [one.text for one in picture.iter(f"{NAME}text")]
-    assert {"chunk 80 ms", "chunk 160 ms", "wait 5 ms", "wait 9 ms"} <= set(said)
-    assert "a <chip> & more: time to first token p95 (ms) by streams" in said
+    assert {"chunk 80 ms", "chunk 160 ms", "wait 5", "wait 9"} <= set(said)
+    assert any(str(one).startswith("a <chip> & more: time to first token p95") for one in said)
 
 
 def test_what_was_not_measured_is_not_drawn() -> None:

@@ -10,6 +10,7 @@ from tests.benchmarks.sweep_report import PASS, Row, Slo
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 300, 260, 56, 58, 44, 44
 COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8f5fbf", "#b8860b", "#444444")
+MEANS = "time to first token p95 (ms) by streams; a filled point passes"
 TEXT = 'font-family="sans-serif" font-size="11" fill="#222"'
 
 

@@ -57,6 +57,9 @@ class EngineRoom:
 
     async def shut_down(self) -> None:
         await self._run(self.engine.shut_down)
+        self.stop()
+
+    def stop(self) -> None:
         self._thread.stop()
 
     async def do(self, changes: Sequence[Opening | Closing], batch: Batch) -> Outcome:

@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from inspect import signature
 from typing import Any
 
-from tests.benchmarks import engine, gateway, live_speech, machine, worker_path
+from tests.benchmarks import engine, gateway, live_speech, machine, worker_loop, worker_path
 
 BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
     "engine": engine.run,
     "gateway": gateway.run,
     "live_speech": live_speech.run,
+    "worker_loop": worker_loop.run,
     "worker_path": worker_path.run,
 }
 KEEP_IN = machine.ROOT / "var" / "bench"

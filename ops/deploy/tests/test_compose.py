@@ -27,7 +27,7 @@ def test_the_services_are_those_of_make_run():
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_is_declared_and_has_a_value_that_is_taken(name):
     declared = {variable.name: variable for variable in env.variables()}
-    given = {key: filled(str(value)) for key, value in OURS[name]["environment"].items()}
+    given = filled_all(name)
     assert set(given) <= set(declared)
     env.check(given)
 
@@ -101,3 +101,18 @@ def test_the_image_runs_as_nobody_and_holds_no_secret():
     assert users == ["stenogate"]
     assert DOCKERFILE.count("\nFROM ") == 2
     assert not re.search(r"SECRET|PASSWORD|_KEY", DOCKERFILE)
+
+
+def test_the_image_is_made_of_locks_that_are_there():
+    readme = (ROOT / "ops" / "deploy" / "README.md").read_text()
+    override = yaml.safe_load(re.search(r"```yaml\n(.*?)```", readme, re.DOTALL)[1])["services"]["worker"]
+    (default,) = re.findall(r"^ARG LOCKS=(\S+)$", DOCKERFILE, re.MULTILINE)
+    for locks in (default, override["build"]["args"]["LOCKS"]):
+        # The base is first: its hashes are compared before anything without them is installed.
+        assert locks.split()[0] == "base"
+        assert all((ROOT / "requirements" / f"{lock}.lock").exists() for lock in locks.split())
+    env.check({**filled_all("worker"), **override["environment"]})
+
+
+def filled_all(name):
+    return {key: filled(str(value)) for key, value in OURS[name]["environment"].items()}

@@ -22,6 +22,7 @@ help:
 	@echo "  make bench        measure                  only=live_speech streams=1,6"
 	@echo "  make bench-engine NeMo's pipeline beside ours    streams=1,64 model=x.nemo right=6 device=cuda"
 	@echo "  make sweep        chunk x wait x streams   quick=1 right=0,1 wait=5,adaptive streams=1,50 seconds=20"
+	@echo "  make gpu-wheels   gather what a GPU machine without NeMo needs to be measured"
 	@echo "  make clean        stop, and remove var/: the demo's data, logs and keys"
 	@echo
 	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
@@ -64,6 +65,9 @@ bench-engine: dev
 sweep: dev
 	@$(VENV_PYTHON) -m tests.benchmarks.sweep \
 		$(call set,quick engine model device right wait streams seconds all slo_ttft_ms slo_drift_ms)
+
+gpu-wheels: dev
+	@$(VENV_PYTHON) -m tests.benchmarks.gpu.wheels $(if $(python),python=$(python)) $(if $(more),more=$(more))
 
 lock: dev
 	@$(VENV_PYTHON) -m ops.local.locks $(if $(upgrade),upgrade)

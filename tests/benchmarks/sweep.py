@@ -71,7 +71,11 @@ def main(arguments: Sequence[str], keep_in: Path = KEEP_IN) -> int:
         print("Note: this machine is busy; the figures will suffer.")
     where = machine.describe()
     notes = Notes(keep_in / "sweep.jsonl", about(grid, where))
-    rows = sweep(grid, notes)
+    try:
+        rows = sweep(grid, notes)
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on from here.")
+        return 130
     said = sweep_report.verdict(rows, grid.slo)
     name = keep_in / f"sweep-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     found = {"benchmark": "sweep", "machine": where, "grid": asdict(grid), "slo": str(grid.slo)}

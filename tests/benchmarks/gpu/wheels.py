@@ -6,8 +6,8 @@ Takes the versions of requirements/nemo.lock and writes wheels to var/gpu_wheels
 machine is expected to have what comes with torch, transformers, scikit-learn, pandas, lightning, numba, onnx,
 onnxruntime, pyarrow, sentencepiece and tokenizers; `more` names what else it lacks. There:
 
-python3 -m pip install --no-index --no-deps --target SITE var/gpu_wheels/*.whl
-PYTHONPATH=SITE:.:platform python3 -m tests.benchmarks.gpu
+python3 -m pip install --no-index --no-deps --target var/gpu_site var/gpu_wheels/*.whl
+PYTHONPATH=var/gpu_site:.:platform python3 -m tests.benchmarks.gpu
 """
 
 from __future__ import annotations

@@ -121,8 +121,8 @@ class Engine(Protocol):
         again, between steps, to see whether an engine that kept failing works again."""
 
     def open(self, slot: int, options: StreamOptions, start: int) -> None:
-        """Give the slot to a stream whose next sample has the position `start`. Does not raise because of what
-        a customer asked for: what raises counts as a failure of the engine."""
+        """Give the slot to a stream whose next sample has the position `start`. Does not raise because of
+        what a customer asked for: what raises counts as a failure of the engine."""
 
     def step(self, rows: Sequence[Row]) -> StepResult:
         """Take one chunk of each row's stream. Blocks. May be called with no rows to go on with `backlog`."""

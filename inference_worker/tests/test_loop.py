@@ -213,8 +213,8 @@ async def test_a_result_for_a_slot_that_was_given_on_reaches_nobody() -> None:
 class Gated(ScriptedEngine):
     """Stands in the middle of each step until it is let go on."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, max_batch: int = 4096) -> None:
+        super().__init__(max_batch=max_batch)
         self.stepping, self.gate = threading.Event(), threading.Event()
         self.rode: list[list[int]] = []  # the slots of each step
 
@@ -258,6 +258,23 @@ async def test_a_client_that_leaves_while_a_step_runs_frees_its_slot_at_once(rec
         assert not [item for item in h.sent["gateway"][told:] if item.stream == "s"]
         assert engine.rode[1:] == [[1]]
         assert set(engine._slots) <= {1}
+
+
+async def test_each_tenant_has_its_turns_over_steps_that_have_no_room_for_all() -> None:
+    engine = Gated(max_batch=4)
+    async with house(engine) as h:
+        crowd = [(f"{tenant}-{number}", f"tenant-{tenant}") for tenant in range(10) for number in range(4)]
+        h.say(*(opening(name, tenant=tenant) for name, tenant in crowd))
+        h.say(*(audio for name, _ in crowd for audio in silence(20, name)))
+        await h.until(engine.stepping.is_set)
+        h.say(opening("call", tenant="few"), *silence(6.05, "call"), end("call"))
+        engine.gate.set()
+        assert isinstance(await h.over("call"), Ended)
+        chunks = -(-int(6.05 * SAMPLE_RATE) // engine.info.chunk_samples)
+        with_call = [step for step, slots in enumerate(engine.rode) if len(crowd) in slots]
+        assert len(with_call) == chunks
+        assert with_call[-1] <= 1 + chunks * 11 / 4 + 1  # its turn, one of eleven, four a step
+        assert all(len(slots) == 4 for slots in engine.rode[: with_call[-1]])
 
 
 async def test_a_live_stream_rides_in_every_step_of_a_worker_full_of_recordings() -> None:

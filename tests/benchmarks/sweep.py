@@ -229,10 +229,16 @@ def _measured(grid: Grid, notes: Notes, right: int, wait: str, todo: list[int]) 
         if not todo:
             raise  # everything is measured; it did not stop
         streams = todo.pop(0)
-        why = next((line for line in reversed(str(error).splitlines()) if line.strip()), "no word of it")
-        yield {**_named(grid, right, wait, streams), "slo": FAIL, "why_not": f"no service: {why.strip()}"}
+        why = f"no service: {reason(str(error))}"
+        yield {**_named(grid, right, wait, streams), "slo": FAIL, "why_not": why}
         return streams
     return 0
+
+
+def reason(said: str) -> str:
+    """Of all that a service said at its end, the line that tells why."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "cannot start" in line), lines[-1] if lines else "?")
 
 
 def settings(grid: Grid, right: int, wait: str) -> dict[str, str]:

@@ -88,6 +88,21 @@ def test_what_is_known_needs_no_service_and_larger_crowds_than_one_that_failed_a
     assert found[2]["why_not"] == "failed at 10"
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            "starting\n  worker cannot start: MODEL is x.\nIts log: worker.log\n",
+            "worker cannot start: MODEL is x.",
+        ),
+        ("waited 150 s for the stack to start", "waited 150 s for the stack to start"),
+        ("\n", "?"),
+    ],
+)
+def test_a_service_that_did_not_start_says_why(said: str, why: str) -> None:
+    assert sweep.reason(said) == why
+
+
 # ---- what the worker says of itself
 
 

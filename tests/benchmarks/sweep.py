@@ -149,6 +149,8 @@ class Notes:
                 if row is not None:  # the last line of one that was killed may be half a line
                     self._rows[_key(row)] = row
             print(f"Going on with a sweep that was interrupted after {len(self._rows)} cells.")
+        elif lines:
+            print("A sweep that was interrupted had other settings or another commit, so this begins anew.")
         text = "".join(json.dumps(one) + "\n" for one in [header, *self._rows.values()])
         path.write_text(text)
 

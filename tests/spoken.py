@@ -12,6 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+RATE = 16_000
 PATH = Path(__file__).with_suffix(".flac")
 Samples = NDArray[np.float32]
 

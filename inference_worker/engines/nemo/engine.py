@@ -5,17 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
 import torch
 
-from inference_worker.engines.base import EngineError, EngineInfo, EngineOutOfMemory, Row, StepResult
+from inference_worker.engines.base import EngineInfo, EngineOutOfMemory, Memory, Row, StepResult
+from inference_worker.engines.nemo import memory
+from inference_worker.engines.nemo.graphs import Capture
 from inference_worker.engines.nemo.listener import Grid, Listener
 from inference_worker.engines.nemo.loading import Loaded
-from inference_worker.engines.nemo.recogniser import SAMPLE_RATE, Chunk, Recogniser
+from inference_worker.engines.nemo.recogniser import SAMPLE_RATE, Chunk, Recogniser, Sound
 from inference_worker.engines.nemo.words import Vocabulary
+from inference_worker.places import place
 from wire.messages import StreamOptions
 
 BULK_S = 2.0  # of recorded audio in a row
+ENGINE_FAILED = "engine_failed"
 MOST_ROWS = 512  # in a step; more would make all of them late
+
+log = structlog.get_logger("worker")
 
 
 class NemoEngine:
@@ -27,10 +34,13 @@ class NemoEngine:
         max_streams: int,
         *,
         deterministic: bool = False,
+        capture: Capture | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         most_rows = min(max_streams, MOST_ROWS)
-        self._recogniser = Recogniser(loaded, max_streams, most_rows, one_bucket=deterministic)
+        self._recogniser = Recogniser(
+            loaded, max_streams, most_rows, one_bucket=deterministic, capture=capture
+        )
         self._vocabulary = vocabulary(loaded)
         chunk = self._recogniser.chunk_samples
         self._grid = Grid(chunk, self._recogniser.frame_samples)
@@ -46,6 +56,8 @@ class NemoEngine:
             max_streams=max_streams,
             max_batch=most_rows,
             bulk_chunks=max(2, round(BULK_S * SAMPLE_RATE / chunk)),
+            buckets=self._recogniser.buckets,
+            atomic=True,
         )
 
     def warm_up(self) -> None:
@@ -63,39 +75,60 @@ class NemoEngine:
         self._listeners.clear()
 
     def step(self, rows: Sequence[Row]) -> StepResult:
-        self._hear(rows)
+        failed = self._hear(rows)
         now = self._clock()
+        outputs = []
         for row in rows:
+            if row.slot in failed:
+                continue
+            listener = self._listeners[row.slot]
             if row.flush or row.last:
-                self._listeners[row.slot].flush(last=row.last)
-        return StepResult([self._listeners[row.slot].output(now) for row in rows])
+                listener.flush(last=row.last)
+            outputs.append(listener.output(now))
+        return StepResult(outputs, dict.fromkeys(failed, ENGINE_FAILED))
 
-    def _hear(self, rows: Sequence[Row]) -> None:
-        """The first chunk of every row, then the second of those that have more, and so on."""
+    def memory(self) -> Memory | None:
+        return memory.read()
+
+    def _hear(self, rows: Sequence[Row]) -> set[int]:
+        """The first chunk of every row, then the second of those that have more, and so on. Returns the slots
+        that could not be heard to the end of their row; if that is the first chunk it raises instead."""
         size, begin = self._grid.chunk, 0
-        while going := [row for row in rows if len(row.samples) > begin]:
+        failed: set[int] = set()
+        while going := [row for row in rows if len(row.samples) > begin and row.slot not in failed]:
             chunks = [
                 self._listeners[row.slot].chunk(
                     row.samples[begin : begin + size], flush=row.flush, last=row.last
                 )
                 for row in going
             ]
-            self._recognise(chunks, may_give_up=begin == 0)
+            if begin == 0:
+                self._hear_first(chunks)
+            else:
+                failed |= self._hear_more(chunks)
             begin += size
+        return failed
 
-    def _recognise(self, chunks: Sequence[Chunk], *, may_give_up: bool) -> None:
-        """`may_give_up`: nothing of the step has been heard yet, so all of it can be given again."""
+    def _hear_first(self, chunks: Sequence[Chunk]) -> None:
+        """Raises what went wrong; nothing has changed then."""
         try:
-            sounds = self._recogniser.step(chunks)
+            self._take(chunks, self._recogniser.step(chunks))
         except torch.OutOfMemoryError as error:
-            if may_give_up:
-                raise EngineOutOfMemory(f"{len(chunks)} rows were too many") from error
+            raise EngineOutOfMemory(f"{len(chunks)} rows were too many") from error
+
+    def _hear_more(self, chunks: Sequence[Chunk]) -> set[int]:
+        """In halves where all of them is too much, down to the one that cannot be."""
+        try:
+            self._take(chunks, self._recogniser.step(chunks))
+        except Exception as error:
             if len(chunks) == 1:
-                raise EngineError("there is no memory for a single row") from error
+                log.error("a row of recorded audio failed", error=place(error))
+                return {chunks[0].slot}
             half = len(chunks) // 2
-            self._recognise(chunks[:half], may_give_up=False)
-            self._recognise(chunks[half:], may_give_up=False)
-            return
+            return self._hear_more(chunks[:half]) | self._hear_more(chunks[half:])
+        return set()
+
+    def _take(self, chunks: Sequence[Chunk], sounds: Sequence[Sound]) -> None:
         for chunk, sound in zip(chunks, sounds, strict=True):
             self._listeners[chunk.slot].take(chunk, sound)
 

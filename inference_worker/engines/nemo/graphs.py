@@ -7,8 +7,7 @@ next step of that size. What a step leaves in the arenas is a second graph, run 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import structlog
@@ -19,80 +18,99 @@ from torch import Tensor
 if TYPE_CHECKING:
     from inference_worker.engines.nemo.recogniser import Computed
 
-WARM_UPS = 3  # cuDNN and cuBLAS choose how they compute, and allocate, in the first runs
+WARM_UPS = 3  # cuFFT, cuBLAS and cuDNN choose how they compute, and allocate, in the first runs
 
 log = structlog.get_logger("worker")
 
+Floats, Integers = NDArray[np.float32], NDArray[np.int64]
 Compute = Callable[[Tensor, Tensor, bool], "Computed"]
 
 
-@dataclass(frozen=True)
-class _Captured:
-    samples: Tensor
-    rows: Tensor
-    computed: Computed
-    compute: Any  # torch.cuda.CUDAGraph
-    commit: Any
+class Graph(Protocol):
+    """`samples` [B, chunk] and `rows` [3, B] are the host's memory to fill in before `compute`."""
+
+    samples: Floats
+    rows: Integers
+
+    def compute(self) -> Computed: ...
+
+    def commit(self) -> None: ...
+
+
+Capture = Callable[[Compute, int, int], Graph]  # with the rows of a bucket and the samples of a chunk
 
 
 class Graphs:
-    def __init__(self, compute: Compute, chunk: int, device: torch.device) -> None:
-        self._compute, self._chunk, self._device = compute, chunk, device
-        self._captured: dict[int, _Captured] = {}
-        self._pool: Any = None
-        self.used = device.type == "cuda"
+    def __init__(self, compute: Compute, chunk: int, device: torch.device, capture: Capture | None) -> None:
+        self._compute, self._chunk, self._device, self._capture = compute, chunk, device, capture
+        self._captured: dict[int, Graph] = {}
 
-    def run(self, samples: NDArray[np.float32], rows: NDArray[np.int64], whole: bool) -> Computed:
-        """`samples` [B, chunk]; `rows` [3, B]: slots, how many samples are there, how many were sent."""
-        if not self.used:
+    def run(self, samples: Floats, rows: Integers, whole: bool) -> Computed:
+        """`rows`: slots, how many samples are there, how many of them were sent. `whole`: none ends here."""
+        graph = self._of(len(samples))
+        if graph is None:
             here = [torch.from_numpy(one).to(self._device) for one in (samples, rows)]
             return self._compute(here[0], here[1], whole)
-        graph = self._captured.get(len(samples)) or self._capture(samples, rows)
-        if graph is None:
-            return self.run(samples, rows, whole)
-        graph.samples.copy_(torch.from_numpy(samples), non_blocking=True)
-        graph.rows.copy_(torch.from_numpy(rows), non_blocking=True)
-        graph.compute.replay()
-        return graph.computed
+        np.copyto(graph.samples, samples)
+        np.copyto(graph.rows, rows)
+        return graph.compute()
 
     def commit(self, computed: Computed) -> None:
         graph = self._captured.get(len(computed.encoded))
         if graph is None:
             computed.writes.commit()
         else:
-            graph.commit.replay()
+            graph.commit()
 
-    def _capture(self, samples: NDArray[np.float32], rows: NDArray[np.int64]) -> _Captured | None:
-        try:
-            graph = self._captured[len(samples)] = capture(
-                self._compute, torch.from_numpy(samples).to(self._device),
-                torch.from_numpy(rows).to(self._device), self._pool,
-            )  # fmt: skip
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            # Slower, and right all the same.
-            self.used = False
-            self._captured.clear()
-            log.warning(
-                "the step cannot be captured as a graph; every step is launched", error=type(error).__name__
-            )
-            return None
-        self._pool = self._pool or graph.compute.pool()
-        return graph
+    def _of(self, rows: int) -> Graph | None:
+        if self._capture is not None and rows not in self._captured:
+            try:
+                self._captured[rows] = self._capture(self._compute, rows, self._chunk)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                # Slower, and right all the same.
+                log.warning("a step cannot be captured as a graph", error=type(error).__name__)
+                self._capture = None
+                self._captured.clear()
+        return self._captured.get(rows)
 
 
-def capture(compute: Compute, samples: Tensor, rows: Tensor, pool: Any) -> _Captured:
-    """With masks for rows that end in this step: the one graph has to do for all."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UPS):
-            compute(samples, rows, False)
-    torch.cuda.current_stream().wait_stream(aside)
-    first, second = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-    with torch.cuda.graph(first, pool=pool):
-        computed = compute(samples, rows, False)
-    with torch.cuda.graph(second, pool=first.pool()):
-        computed.writes.commit()
-    return _Captured(samples, rows, computed, first, second)
+def on_cuda() -> Capture:
+    # One pool for all: the buckets take turns, so they can work in the same memory.
+    pool = torch.cuda.graph_pool_handle()
+    return lambda compute, rows, chunk: CudaGraph(compute, rows, chunk, pool)
+
+
+class CudaGraph:
+    """Rows are masked where they end, for the one graph has to do for all."""
+
+    def __init__(self, compute: Compute, rows: int, chunk: int, pool: Any) -> None:
+        self._host = [
+            torch.zeros(rows, chunk, pin_memory=True),
+            torch.zeros(3, rows, dtype=torch.long, pin_memory=True),
+        ]
+        self.samples, self.rows = self._host[0].numpy(), self._host[1].numpy()
+        # Until a step fills them in, all rows are of slot 0. Nothing of it is lost: only a commit writes.
+        device = [one.to("cuda") for one in self._host]
+        self._device = device
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UPS):
+                compute(device[0], device[1], False)
+        torch.cuda.current_stream().wait_stream(aside)
+        self._first, self._second = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._first, pool=pool, capture_error_mode="thread_local"):
+            self._computed = compute(device[0], device[1], False)
+        with torch.cuda.graph(self._second, pool=pool, capture_error_mode="thread_local"):
+            self._computed.writes.commit()
+
+    def compute(self) -> Computed:
+        for device, host in zip(self._device, self._host, strict=True):
+            device.copy_(host, non_blocking=True)
+        self._first.replay()
+        return self._computed
+
+    def commit(self) -> None:
+        self._second.replay()

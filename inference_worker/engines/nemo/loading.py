@@ -31,8 +31,10 @@ def load(model: str, right: int, dtype: str, device: str) -> Loaded:
         raise EngineStartError(f"MODEL is {model}, and there is no such file.")
     nemo, torch = _libraries()
     place = _device(torch, device, dtype)
-    restored = _restore(nemo, model, path, place)
-    return prepare(restored, model, right, dtype, place)
+    try:
+        return prepare(_restore(nemo, torch, model, path, place), model, right, dtype, place)
+    except torch.OutOfMemoryError:
+        raise EngineStartError(f"The model {model} does not fit into the memory of {place}.") from None
 
 
 def prepare(restored: Any, model: str, right: int, dtype: str, place: Any) -> Loaded:
@@ -44,10 +46,7 @@ def prepare(restored: Any, model: str, right: int, dtype: str, place: Any) -> Lo
     encoder = restored.encoder
     encoder.set_default_att_context_size([left, right])
     encoder.setup_streaming_params()
-    try:
-        restored = restored.to(device=place, dtype=getattr(torch, dtype)).eval()
-    except torch.OutOfMemoryError:
-        raise EngineStartError(f"The model {model} does not fit into the memory of {place}.") from None
+    restored = restored.to(device=place, dtype=getattr(torch, dtype)).eval()
     # Features are computed in fp32: in half of it the logarithm of silence is not what the model has learned.
     restored.preprocessor.to(torch.float32)
     _prepare_decoding(restored)
@@ -62,13 +61,13 @@ def _libraries() -> tuple[Any, Any]:
     try:
         import torch
         from nemo.collections.asr.models import ASRModel
-        from nemo.utils import logging as nemo_logging
     except ImportError as error:
         raise EngineStartError(
             f"The engine nemo needs nemo_toolkit, which is not installed here ({error.name} is missing). "
             "Install it with: python3 -m ops.local.install nemo"
         ) from None
-    nemo_logging.setLevel(nemo_logging.ERROR)
+    # NeMo's own way to say it changes the handlers too, which may be those of others.
+    logging.getLogger("nemo_logger").setLevel(logging.ERROR)
     return ASRModel, torch
 
 
@@ -82,11 +81,13 @@ def _device(torch: Any, device: str, dtype: str) -> Any:
     return place
 
 
-def _restore(nemo: Any, model: str, path: Path, place: Any) -> Any:
+def _restore(nemo: Any, torch: Any, model: str, path: Path, place: Any) -> Any:
     try:
         if path.suffix == ".nemo":
             return nemo.restore_from(str(path), map_location=place)
         return nemo.from_pretrained(model, map_location=place)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         kind = "is no model that NeMo can read" if path.suffix == ".nemo" else "is no file and no known name"
         raise EngineStartError(f"MODEL is {model}, which {kind} ({type(error).__name__}).") from error

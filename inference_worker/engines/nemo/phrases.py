@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from inference_worker.engines.nemo.decoder import keep_small
+
 # As NeMo has them for RNNT.
 CONTEXT_SCORE, DEPTH_SCALING, STRENGTH = 1.0, 2.0, 1.0
 
@@ -21,8 +23,9 @@ class _Tree:
 
 
 class Phrases:
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, frames: int) -> None:
+        """`frames` are the encoder's in a chunk."""
+        self._model, self._frames = model, frames
         self._computer: Any = None
         self._trees: dict[frozenset[str], _Tree] = {}
         self._of: dict[int, frozenset[str]] = {}  # a slot's
@@ -60,6 +63,7 @@ class Phrases:
         """The decoder that heeds phrases, with the weights of the other, which is faster."""
         if self._computer is None:
             self._computer = _computer(self._model)
+            keep_small(self._computer, self._frames)
         return self._computer
 
     def _usable(self, wanted: Iterable[str]) -> Iterable[str]:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from inference_worker.engines.base import Samples
 from inference_worker.engines.nemo import buckets, decoder
-from inference_worker.engines.nemo.decoder import Decoder, Tokens
+from inference_worker.engines.nemo.decoder import Decoder, Tokens, keep_small
 from inference_worker.engines.nemo.detector import Detector
 from inference_worker.engines.nemo.encoder import Encoder
-from inference_worker.engines.nemo.graphs import Graphs
+from inference_worker.engines.nemo.graphs import Capture, Graphs, on_cuda
 from inference_worker.engines.nemo.loading import Loaded
 from inference_worker.engines.nemo.mel import Mel
 from inference_worker.engines.nemo.phrases import Phrases
@@ -48,7 +48,16 @@ class Computed:
 
 
 class Recogniser:
-    def __init__(self, loaded: Loaded, slots: int, most_rows: int, *, one_bucket: bool = False) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        slots: int,
+        most_rows: int,
+        *,
+        one_bucket: bool = False,
+        capture: Capture | None = None,
+    ) -> None:
+        """`capture` makes graphs of steps, which a GPU does by itself."""
         model, self._device = loaded.model, loaded.device
         encoder = model.encoder
         hop = round(model.cfg.preprocessor.window_stride * SAMPLE_RATE)
@@ -62,12 +71,14 @@ class Recogniser:
         self._encoder = Encoder(encoder, slots, loaded.left, loaded.right)
         self._detector = Detector(slots, self.chunk_samples, self._device)
         empty = torch.zeros(1, 1, encoder.d_model, dtype=self._dtype, device=self._device)
-        self.phrases = Phrases(model)
-        self._decoder = Decoder(
-            model.decoding.decoding.decoding_computer, self.phrases.computer, slots, empty
-        )
-        self.buckets = buckets.sizes(most_rows, on_gpu=self._device.type == "cuda", one=one_bucket)
-        self._graphs = Graphs(self._compute, self.chunk_samples, self._device)
+        self.phrases = Phrases(model, loaded.right + 1)
+        computer = model.decoding.decoding.decoding_computer
+        keep_small(computer, loaded.right + 1)
+        self._decoder = Decoder(computer, self.phrases.computer, slots, empty)
+        if capture is None and self._device.type == "cuda":
+            capture = on_cuda()
+        self.buckets = buckets.sizes(most_rows, few=capture is not None, one=one_bucket)
+        self._graphs = Graphs(self._compute, self.chunk_samples, self._device, capture)
 
     @torch.inference_mode()
     def open(self, slot: int, phrases: Sequence[str] = ()) -> None:
@@ -76,14 +87,14 @@ class Recogniser:
             part.open(slots)
         self.phrases.open(slot, phrases)
 
+    @torch.inference_mode()
     def close(self, slot: int) -> None:
         self.phrases.close(slot)
 
     @torch.inference_mode()
     def warm_up(self) -> None:
         """Every size of step, the largest first: what it needs of memory does for the others."""
-        sizes = self.buckets if self._graphs.used else {1, self.buckets[-1]}
-        for rows in sorted(sizes, reverse=True):
+        for rows in sorted(buckets.to_warm_up(self.buckets), reverse=True):
             self._run([Chunk(self._nobody, np.zeros(self.chunk_samples, np.float32))] * rows)
 
     def step(self, chunks: Sequence[Chunk]) -> list[Sound]:

@@ -12,7 +12,7 @@ WIDTH, LAYERS, PREDICTION, JOINT = 112, 5, 128, 128
 VOCABULARY = 128
 
 
-def make_tokenizer(folder: Path, corpus: list[str]) -> None:
+def make_tokenizer(folder: Path, corpus: list[str], vocabulary: int = VOCABULARY) -> None:
     """The three files that NeMo expects in a tokenizer's folder."""
     import sentencepiece
 
@@ -20,7 +20,7 @@ def make_tokenizer(folder: Path, corpus: list[str]) -> None:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus),
         model_prefix=str(folder / "tokenizer"),
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         model_type="bpe",
         character_coverage=1.0,
         bos_id=-1,

@@ -31,6 +31,7 @@ VARIABLES = [
     env.ATT_RIGHT_CONTEXT,
     env.COMPUTE_DTYPE,
     env.DEVICE,
+    env.DETERMINISTIC,
     env.WORKER_NAME,
     env.WORKER_HOST,
     env.WORKER_PORT,

@@ -36,15 +36,14 @@ def _moonshine(max_streams: int) -> Engine:
 def _nemo(max_streams: int) -> Engine:
     from inference_worker.engines.nemo.loading import TINY, load
 
-    loaded = load(
-        env.MODEL.read() or str(TINY),
-        env.ATT_RIGHT_CONTEXT.read(),
-        env.COMPUTE_DTYPE.read(),
-        env.DEVICE.read(),
-    )
-    from inference_worker.engines.nemo.engine import NemoEngine
+    deterministic, dtype = env.DETERMINISTIC.read(), env.COMPUTE_DTYPE.read()
+    if deterministic and dtype != "float32":
+        raise EngineStartError(f"DETERMINISTIC is on and COMPUTE_DTYPE is {dtype}; it takes float32.")
+    model = env.MODEL.read() or str(TINY)
+    loaded = load(model, env.ATT_RIGHT_CONTEXT.read(), dtype, env.DEVICE.read())
+    from inference_worker.engines.nemo import engine
 
-    return NemoEngine(loaded, max_streams)
+    return engine.create(loaded, max_streams, deterministic=deterministic, threads=env.ENGINE_THREADS.read())
 
 
 FACTORIES: dict[str, Callable[[int], Engine]] = {

@@ -231,11 +231,19 @@ COMPUTE_DTYPE = Variable(
     "float32",
 )
 DEVICE = Variable("DEVICE", one_of("auto", "cpu", "cuda"), "cuda", "Where the nemo engine computes.", "auto")
+DETERMINISTIC = Variable(
+    "DETERMINISTIC",
+    boolean,
+    "1",
+    "Let the nemo engine compute every step with MAX_STREAMS rows, in float32: the same audio then gives the "
+    "same words to the last bit whatever the load. Slower.",
+    "false",
+)
 ENGINE_THREADS = Variable(
     "ENGINE_THREADS",
     integer(1, 64),
     "2",
-    "Utterances the moonshine engine decodes at a time, each on a core of its own.",
+    "Cores the engine uses: utterances moonshine decodes at a time, threads of nemo's where there is no GPU.",
     "2",
 )
 WORKER_NAME = Variable("WORKER_NAME", name, "gpu-0", "The worker's name in results and metrics.", "worker-1")

@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 import structlog
 import torch
 
-from inference_worker.engines.base import EngineInfo, EngineOutOfMemory, Memory, Row, StepResult
+from inference_worker.engines.base import (
+    RECORDED_ROWS,
+    EngineInfo,
+    EngineOutOfMemory,
+    EngineStartError,
+    Memory,
+    Row,
+    StepResult,
+)
 from inference_worker.engines.nemo import memory
 from inference_worker.engines.nemo.graphs import Capture
 from inference_worker.engines.nemo.listener import Grid, Listener
@@ -18,7 +26,7 @@ from inference_worker.engines.nemo.words import Vocabulary
 from inference_worker.places import place
 from wire.messages import StreamOptions
 
-BULK_S = 2.0  # of recorded audio in a row
+BULK_S = 0.64  # of recorded audio in a row: a live chunk that comes meanwhile waits for all of it
 ENGINE_FAILED = "engine_failed"
 MOST_ROWS = 512  # in a step; more would make all of them late
 
@@ -56,6 +64,8 @@ class NemoEngine:
             max_streams=max_streams,
             max_batch=most_rows,
             bulk_chunks=max(2, round(BULK_S * SAMPLE_RATE / chunk)),
+            # Rows of recorded audio are no longer than others beside live ones, and a GPU has room for them.
+            recorded_rows=most_rows // 4 if loaded.device.type == "cuda" else RECORDED_ROWS,
             buckets=self._recogniser.buckets,
             atomic=True,
         )
@@ -131,6 +141,16 @@ class NemoEngine:
     def _take(self, chunks: Sequence[Chunk], sounds: Sequence[Sound]) -> None:
         for chunk, sound in zip(chunks, sounds, strict=True):
             self._listeners[chunk.slot].take(chunk, sound)
+
+
+def create(loaded: Loaded, max_streams: int, *, deterministic: bool, threads: int) -> NemoEngine:
+    torch.set_num_threads(threads)
+    try:
+        return NemoEngine(loaded, max_streams, deterministic=deterministic)
+    except torch.OutOfMemoryError:
+        raise EngineStartError(
+            f"MAX_STREAMS is {max_streams}, and {loaded.device} has no memory for so many. Lower it."
+        ) from None
 
 
 def vocabulary(loaded: Loaded) -> Vocabulary:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 RATE = 16_000
 Samples = NDArray[np.float32]
 
-# (Of en-gb espeak-ng 1.51 has one speaker whichever is asked for, so that voice comes more often than others.)
+# Of en-gb espeak-ng 1.51 has one speaker, whichever is asked for, who comes more often than the others.
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc")
 SPEAKERS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5")
 FLITE = ("kal16", "awb", "rms", "slt")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference_worker.engines.base import EngineOutOfMemory, Row
+from inference_worker import engines
+from inference_worker.engines.base import EngineOutOfMemory, EngineStartError, Row
+from inference_worker.engines.nemo import engine as engine_module
 from inference_worker.engines.nemo import recogniser
 from inference_worker.engines.nemo.engine import MOST_ROWS
 from inference_worker.engines.nemo.graphs import Compute, Floats, Integers
@@ -306,3 +308,28 @@ def test_where_no_graph_can_be_made_it_goes_on_without() -> None:
 def test_a_batch_is_never_larger_than_makes_sense() -> None:
     assert tiny.engine(slots=3).info.max_batch == 3
     assert MOST_ROWS >= 256
+
+
+def test_it_is_made_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_THREADS", "1")
+    monkeypatch.setenv("DETERMINISTIC", "1")
+    made = engines.create("nemo", 8)
+    assert (made.info.name, made.info.model, made.info.chunk_samples) == ("nemo", "tiny", CHUNK)
+    assert made.info.buckets == (8,)
+    monkeypatch.setenv("ATT_RIGHT_CONTEXT", "6")
+    monkeypatch.setenv("DETERMINISTIC", "0")
+    made = engines.create("nemo", 8)
+    assert (made.info.chunk_samples, made.info.buckets) == (7 * CHUNK // 2, tuple(range(1, 9)))
+
+
+def test_the_deterministic_mode_is_of_whole_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETERMINISTIC", "1")
+    monkeypatch.setenv("COMPUTE_DTYPE", "bfloat16")
+    with pytest.raises(EngineStartError, match="DETERMINISTIC is on and COMPUTE_DTYPE is bfloat16"):
+        engines.create("nemo", 8)
+
+
+def test_more_streams_than_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference_worker.engines.nemo.recogniser.Encoder", tiny.out_of_memory)
+    with pytest.raises(EngineStartError, match="MAX_STREAMS is 99, and cpu has no memory for so many"):
+        engine_module.create(tiny.loaded(), 99, deterministic=False, threads=1)

@@ -31,7 +31,6 @@ def scripted_stack() -> Iterator[Stack]:
         "AUTH_FAILURES_PER_MINUTE": str(FAILURES_PER_MINUTE),
         "TRUSTED_PROXY": "true",
         "METRICS_TOKEN": METRICS_TOKEN,
-        "WORKER_SILENT_SECONDS": "1",
         "FETCH_ALLOW": "127.0.0.1/32",
         "UPLOAD_STALL_SECONDS": str(STALL_S),
         "UPLOAD_MAX_BYTES": str(UPLOAD_MAX_BYTES),

@@ -99,8 +99,8 @@ def _install(lock: str, venv: Path, console: Console) -> None:
     if not _works(python, venv):
         _make(venv, console)
     (venv / STAMPS).unlink(missing_ok=True)  # until it is whole again
-    for part in PARTS[lock]:
-        _packages(part, python, console)
+    for place, part in enumerate(PARTS[lock]):
+        _packages(part, python, console, before=PARTS[lock][:place])
     if "nemo" in PARTS[lock]:
         _cuda(python, console)
     step = time.monotonic()
@@ -122,15 +122,20 @@ def _room(lock: str, hint: str = "") -> None:
         )
 
 
-def _packages(part: str, python: Path, console: Console) -> None:
-    # Without those for other systems and Pythons.
-    wanted = len(re.findall(r"^[a-z0-9.-]+==[^;\n]*$", _lock(part).read_text(), re.MULTILINE))
+def _packages(part: str, python: Path, console: Console, before: Sequence[str] = ()) -> None:
+    wanted = len(_names(part).difference(*map(_names, before)))
     step = time.monotonic()
     _pip(
-        console, f"fetching about {wanted or 'twenty'} packages",
+        console, f"fetching about {wanted} packages",
         [str(python), *PIP, "install", "--no-deps", "--progress-bar", "off", "-r", str(_lock(part))],
     )  # fmt: skip
     console.done("packages", f"from requirements/{part}.lock", time.monotonic() - step)
+
+
+def _names(part: str) -> set[str]:
+    """Most of what the lock has pip install here: without what is for other systems and Pythons only."""
+    lines = re.findall(r"^([a-z0-9.-]+)==[^;\n]*(;.*)?$", _lock(part).read_text(), re.MULTILINE)
+    return {name for name, marker in lines if not marker or "linux" in marker}
 
 
 def _cuda(python: Path, console: Console) -> None:

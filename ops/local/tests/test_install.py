@@ -97,6 +97,21 @@ def fetched(monkeypatch):
     return fetched
 
 
+def test_it_says_how_many_packages_come_and_not_those_that_are_there(venv, monkeypatch, tmp_path):
+    locks = {
+        "dev": "a==1 \\\n    --hash=x\nb==1 ; sys_platform == 'win32' \\\n    --hash=x\n",
+        "nemo": "a==1\nc==1\nd==2 ; platform_machine == 'x86_64' and sys_platform == 'linux'\n",
+    }
+    for name, text in locks.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(install, "_lock", lambda name: tmp_path / name)
+    said = []
+    monkeypatch.setattr(install, "_pip", lambda console, doing, command: said.append(doing))
+    install._packages("dev", venv / "bin" / "python", Console(StringIO()))
+    install._packages("nemo", venv / "bin" / "python", Console(StringIO()), before=["dev"])
+    assert said == ["fetching about 1 packages", "fetching about 2 packages"]
+
+
 @pytest.mark.parametrize(
     ("requires", "gpu", "parts", "said"),
     [

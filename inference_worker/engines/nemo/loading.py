@@ -46,9 +46,12 @@ def prepare(restored: Any, model: str, right: int, dtype: str, place: Any) -> Lo
     encoder = restored.encoder
     encoder.set_default_att_context_size([left, right])
     encoder.setup_streaming_params()
-    restored = restored.to(device=place, dtype=getattr(torch, dtype)).eval()
     # Features are computed in fp32: in half of it the logarithm of silence is not what the model has learned.
-    restored.preprocessor.to(torch.float32)
+    # And converted there and back its filters would stay rounded.
+    preprocessor, restored.preprocessor = restored.preprocessor, None
+    restored = restored.to(device=place, dtype=getattr(torch, dtype))
+    restored.preprocessor = preprocessor.to(device=place)
+    restored.eval()
     _prepare_decoding(restored)
     path = Path(model)
     return Loaded(restored, path.stem if path.suffix == ".nemo" else model, left, right, place)

@@ -7,7 +7,7 @@ next step of that size. What a step leaves in the arenas is a second graph, run 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import structlog
@@ -22,7 +22,8 @@ WARM_UPS = 3  # cuFFT, cuBLAS and cuDNN choose how they compute, and allocate, i
 
 log = structlog.get_logger("worker")
 
-Floats, Integers = NDArray[np.float32], NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
+Integers: TypeAlias = NDArray[np.int64]
 Compute = Callable[[Tensor, Tensor, bool], "Computed"]
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from inference_worker.engines.base import Hypothesis, Output, Samples
 from inference_worker.engines.endpointing import LONGEST, Endpointer, Piece, pause_samples
-from inference_worker.engines.nemo.detector import WINDOW
 from inference_worker.engines.nemo.recogniser import Chunk, Sound
 from inference_worker.engines.nemo.words import Spoken, Vocabulary, Writer
 from inference_worker.engines.partials import Partials
+from inference_worker.engines.silero import WINDOW
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
 # So long without words after some, and the utterance has ended, whatever the detector hears: noise, music.

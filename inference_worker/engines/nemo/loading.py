@@ -97,10 +97,10 @@ def _restore(nemo: Any, torch: Any, model: str, path: Path, place: Any) -> Any:
 
 
 def _check(restored: Any, model: str) -> None:
-    encoder, decoder = getattr(restored, "encoder", None), getattr(restored, "decoder", None)
+    encoder: Any = getattr(restored, "encoder", None)
     style = getattr(encoder, "att_context_style", None)
     wrong = None
-    if decoder is None or not hasattr(restored, "joint"):
+    if getattr(restored, "decoder", None) is None or not hasattr(restored, "joint"):
         wrong = "has no RNNT decoder"
     elif style != "chunked_limited" or list(encoder.conv_context_size)[1] != 0:
         wrong = "was not trained for cache-aware streaming"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_worker.engines.base import Samples
@@ -95,14 +96,11 @@ class Recogniser:
     def warm_up(self) -> None:
         """Every size of step, the largest first: what it needs of memory does for the others."""
         for rows in sorted(buckets.to_warm_up(self.buckets), reverse=True):
-            self._run([Chunk(self._nobody, np.zeros(self.chunk_samples, np.float32))] * rows)
-
-    def step(self, chunks: Sequence[Chunk]) -> list[Sound]:
-        """One that raises has changed nothing."""
-        return self._run(chunks)
+            self.step([Chunk(self._nobody, np.zeros(self.chunk_samples, np.float32))] * rows)
 
     @torch.inference_mode()
-    def _run(self, chunks: Sequence[Chunk]) -> list[Sound]:
+    def step(self, chunks: Sequence[Chunk]) -> list[Sound]:
+        """One that raises has changed nothing."""
         rows = buckets.fit(self.buckets, len(chunks))
         samples = np.zeros((rows, self.chunk_samples), np.float32)
         slots = np.full(rows, self._nobody)
@@ -131,7 +129,7 @@ class Recogniser:
         windows = torch.cat([counts[:, None].float(), chances, levels], 1)
         return Computed(writes, encoded, -(-frames // self._subsampling), windows)
 
-    def _phrases_of(self, slots: Sequence[int]) -> Tensor | None:
+    def _phrases_of(self, slots: NDArray[np.int64]) -> Tensor | None:
         if not self.phrases.any:
             return None
         numbers = [self.phrases.number(int(slot)) for slot in slots]

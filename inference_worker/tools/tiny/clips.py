@@ -29,7 +29,7 @@ class Clips:
         self._pcm = np.memmap(folder / "clips.s16", dtype="<i2", mode="r")
 
     def samples(self, clip: Clip) -> Samples:
-        return self._pcm[clip.start : clip.start + clip.samples].astype(np.float32) / 32_768
+        return self._pcm[clip.start : clip.start + clip.samples].astype(np.float32) / np.float32(32_768)
 
 
 def synthesise(

@@ -107,8 +107,8 @@ def train(
                 flush=True,
             )
         if step % SAVE_EVERY == SAVE_EVERY - 1:
-            state = {"net": net.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save({"step": step + 1, **state}, checkpoint.with_suffix(".new"))
+            now = {"net": net.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state_dict()}
+            torch.save({"step": step + 1, **now}, checkpoint.with_suffix(".new"))
             checkpoint.with_suffix(".new").replace(checkpoint)
 
 

@@ -69,8 +69,8 @@ def _run(command: Sequence[str]) -> Samples:
         rate = file.getframerate()
         header = done.stdout.index(b"data") + 8
     pcm = done.stdout[header : header + (len(done.stdout) - header) // 2 * 2]
-    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32_768
-    return samples if rate == RATE else soxr.resample(samples, rate, RATE).astype(np.float32)
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32_768)
+    return samples if rate == RATE else np.asarray(soxr.resample(samples, rate, RATE), np.float32)
 
 
 def augmented(samples: Samples, dice: np.random.Generator, strength: float = 1.0) -> Samples:
@@ -92,4 +92,4 @@ def augmented(samples: Samples, dice: np.random.Generator, strength: float = 1.0
             power / (10 ** (dice.uniform(40 - 32 * strength, 40) / 10)) / float(np.mean(noise**2))
         )
         loud += noise
-    return np.clip(loud, -1, 1)
+    return np.asarray(np.clip(loud, -1, 1), np.float32)

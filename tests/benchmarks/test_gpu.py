@@ -124,11 +124,11 @@ def test_a_wheel_of_another_machine_is_none_to_carry(wheel: str, usable: bool) -
 def test_tokens_are_compared_by_what_and_when() -> None:
     from tests.benchmarks.gpu import correctness
 
-    first = [[(5, 0, 0.9), (7, 3, 0.5)], [(1, 1, 0.4)]]
-    found = correctness.compare(first, [[(5, 0, 0.9), (7, 3, 0.6)], [(1, 2, 0.4)]])
-    assert (found["same"], found["streams_equal"]) == (0.5, 1)
-    assert found["confidence_apart"] == pytest.approx(0.1)
-    with pytest.raises(correctness.Wrong, match=r"50\.0 % are of both"):
+    first = [[(5, 0, 0.9), (7, 3, 0.5)], [(1, 1, 0.4)], [(1, 1, 0.4)]]
+    found = correctness.compare(first, [[(5, 0, 0.9), (7, 3, 0.6)], [(1, 2, 0.4)], [(2, 1, 0.4)]])
+    assert (found["same"], found["same_frames"]) == (pytest.approx(1 / 3, abs=1e-4), 0.6)
+    assert (found["streams_equal"], found["confidence_apart"]) == (1, pytest.approx(0.1))
+    with pytest.raises(correctness.Wrong, match=r"60\.0 % of the tokens .* 33 % of the streams"):
         correctness.check(found)
     correctness.check(correctness.compare(first, first))
 
@@ -159,7 +159,7 @@ def test_all_of_it_runs_on_a_cpu(tmp_path: Path) -> None:
     assert found["complete"] is True
     assert found["correctness"]["fp32"]["same"] == 1.0
     assert min(found["correctness"]["fp32"]["tokens"]) > 10
-    assert 2.5 < found["tokens_per_s"] < 4.5
+    assert 3 <= found["tokens_per_s"] <= 4
     (only,) = found["contexts"]
     for part in ("flat_out", "paced", "nemo"):
         assert only[part], part

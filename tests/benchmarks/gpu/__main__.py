@@ -162,7 +162,7 @@ def measure(plan: Plan, report: Report, time_left: Callable[[], float]) -> None:
     audio = sounds.floats(streams, 0, round(seconds * sounds.RATE))
     right = plan.contexts[0]
     exact = network.prepare(net, right, "float32", plan.device)
-    network.make_frames_matter(exact, audio[:CALIBRATION])
+    network.make_it_talk(exact, audio[:CALIBRATION])
     rate = network.set_token_rate(exact, audio[:CALIBRATION])
     report.keep(network=size.name, tokens_per_s=round(rate, 2))
     report.say(f"it says {rate:.2f} tokens a second")

@@ -27,8 +27,9 @@ from tests.benchmarks.gpu.eager import Eager
 SAMPLE_RATE = 16_000
 TOKENS_PER_S = 3.5  # of English in pieces of a vocabulary of 1024, pauses included
 NEAR = 0.1  # of that
+FRAME_S = 0.08
 MOST_TRIES = 20
-LOUD = 4.0  # how far scores lie apart, which is what makes some tokens much likelier than others
+LOUD, VARIED, BLOCKED = 8.0, 0.5, 30.0  # what decides, what chooses among the tokens it allows, what forbids
 SEED = 4
 
 
@@ -108,33 +109,98 @@ def prepare(network: Any, right: int, dtype: str, device: torch.device) -> Loade
 
 
 @torch.inference_mode()
-def make_frames_matter(loaded: Loaded, audio: NDArray[np.float32]) -> None:
-    """Random layers make much the same of all frames of [streams, samples]. What differs is made to count."""
-    joint = loaded.model.joint
-    encoded = Eager(loaded, len(audio)).encode(audio)
-    heard = joint.enc(encoded).flatten(0, 1)
-    spread, middle = heard.std(0).clamp(min=1e-6), heard.mean(0)
-    joint.enc.weight /= spread[:, None]
-    joint.enc.bias -= middle
-    joint.enc.bias /= spread
-    joint.pred.weight *= 0.3
-    joint.pred.bias.zero_()
+def make_it_talk(loaded: Loaded, audio: NDArray[np.float32]) -> None:
+    """Random weights say either nothing or the same token for ever. So a few of them are set by hand.
+
+    One direction of what is heard decides: while it is high, tokens of one half of the vocabulary are likely,
+    while it is low those of the other, but not after one of their own half. Half of each half may be followed
+    by one of the other quarter at once. So tokens come one or two at a time, when what is heard of
+    [streams, samples] turns; how far it has to turn is for the score of the blank to say."""
+    decoder, joint = loaded.model.decoder, loaded.model.joint
+    vocabulary = joint.num_classes_with_blank - 1
+    quarter = torch.arange(vocabulary, device=loaded.device) % 4
+    _forget(decoder.prediction["dec_rnn"].lstm)
+    embedding = decoder.prediction["embed"].weight
+    embedding *= 0.05
+    embedding[:vocabulary, :4] = 1.0 * torch.nn.functional.one_hot(quarter, 4).to(embedding.dtype)
+    _spread_out(joint.enc, Eager(loaded, len(audio)).encode(audio))
+    encoded = _encoded(loaded, audio)
+    heard = joint.enc(encoded)
+    heard -= heard.mean((0, 1))
+    liveliest = int(((heard[:, 1:] > 0) != (heard[:, :-1] > 0)).sum((0, 1)).argmax())
+    spread = heard[..., liveliest].std()
+    weight = joint.enc.weight[liveliest] / spread
+    bias = -(encoded @ weight).mean()
+    joint.enc.weight.zero_()
+    joint.enc.bias.zero_()
+    for unit, sign in enumerate((1, 1, -1, -1)):
+        joint.enc.weight[unit], joint.enc.bias[unit] = sign * weight, sign * bias
+    outputs, said = _said_before(loaded, quarter)
+    not_after = torch.stack([said < 2, said == 1, said >= 2, said == 3], 1).to(outputs.dtype)
+    with_one = torch.cat([outputs, torch.ones_like(outputs[:, :1])], 1)
+    found = torch.linalg.lstsq(with_one, not_after).solution
+    _spread_out(joint.pred, outputs[None])
+    joint.pred.weight[:4], joint.pred.bias[:4] = -BLOCKED * found[:-1].T, -BLOCKED * found[-1]
     last = joint.joint_net[-1]
-    last.weight *= LOUD / last(torch.relu(joint.enc(encoded))).std()
+    last.weight[:, :4] = 0.0
     last.bias.zero_()
+    last.weight *= VARIED / last(torch.relu(joint.pred(outputs))).std()
+    last.weight[torch.arange(vocabulary, device=loaded.device), quarter] = LOUD
+    last.weight[-1] = 0.0
+
+
+def _encoded(loaded: Loaded, audio: NDArray[np.float32]) -> Tensor:
+    """Without the beginnings: there frames differ by how much was heard before them."""
+    encoded = Eager(loaded, len(audio)).encode(audio)
+    return encoded[:, encoded.shape[1] // 3 :]
+
+
+def _forget(lstm: Any) -> None:
+    """All but the last token; the gates are computed nevertheless."""
+    for name, part in lstm.named_parameters():
+        if name.startswith("weight_hh"):
+            part.zero_()
+        elif name.startswith("bias_ih"):
+            let_in, keep, _, give_out = part.chunk(4)
+            let_in.fill_(5.0)
+            keep.fill_(-5.0)
+            give_out.fill_(5.0)
+
+
+def _spread_out(layer: Any, inputs: Tensor) -> None:
+    """Its outputs for `inputs` then have a mean of 0 and a deviation of 1, each of them."""
+    outputs = layer(inputs).flatten(0, 1)
+    spread, middle = outputs.std(0).clamp(min=1e-6), outputs.mean(0)
+    layer.weight /= spread[:, None]
+    layer.bias -= middle
+    layer.bias /= spread
+
+
+def _said_before(
+    loaded: Loaded, quarter: Tensor, streams: int = 64, length: int = 24
+) -> tuple[Tensor, Tensor]:
+    """What the decoder makes of tokens drawn by chance, and which quarter the last of each was of."""
+    decoder, state, outputs = loaded.model.decoder, None, []
+    dice = torch.Generator().manual_seed(SEED)
+    drawn = torch.randint(0, len(quarter), (streams, length), generator=dice).to(loaded.device)
+    for column in drawn.T:
+        output, state = decoder.predict(column[:, None], state, add_sos=False, batch_size=streams)
+        outputs.append(output[:, 0])
+    return torch.cat(outputs), quarter[drawn.T.flatten()]
 
 
 @torch.inference_mode()
 def set_token_rate(loaded: Loaded, audio: NDArray[np.float32], wanted: float = TOKENS_PER_S) -> float:
     """By what the network makes of [streams, samples]. Gives the rate that it has then."""
-    joint, seconds = loaded.model.joint, audio.size / SAMPLE_RATE
+    joint = loaded.model.joint
     last = joint.joint_net[-1]
-    encoded = Eager(loaded, len(audio)).encode(audio)
+    encoded = _encoded(loaded, audio)
+    seconds = encoded.shape[0] * encoded.shape[1] * FRAME_S
     last.bias[-1] = 0.0
     scores = last(torch.relu(joint.enc(encoded)))
     above = (scores[..., :-1].amax(-1) - scores[..., -1]).flatten().float()
     frames = min(1.0, wanted * seconds / len(above))  # of which something is to be said
-    silence, step, rate, more = float(above.quantile(1 - frames)), LOUD / 2, 0.0, True
+    silence, step, rate, more = float(above.quantile(1 - frames)), LOUD / 4, 0.0, True
     for _ in range(MOST_TRIES):
         last.bias[-1] = silence
         rate = _tokens(loaded, encoded) / seconds

@@ -90,8 +90,8 @@ def check(found: dict[str, Any]) -> None:
     if found["same_frames"] < SAME or equal < EQUAL:
         raise Wrong(
             f"{100 * found['same_frames']:.1f} % of the tokens that either says are of both, and at least "
-            f"{100 * SAME:.0f} % must be; {100 * equal:.0f} % of the streams are equal, and {100 * EQUAL:.0f} % "
-            "must be"
+            f"{100 * SAME:.0f} % must be; {100 * equal:.0f} % of the streams are equal, "
+            f"and {100 * EQUAL:.0f} % must be"
         )
 
 

@@ -17,7 +17,7 @@ from inference_worker.engines.nemo.recogniser import Chunk, Recogniser
 from tests.benchmarks.gpu.eager import Eager
 
 # A score may be so close to another that the order of additions decides. A step that is wrong is far below.
-SAME, EQUAL = 0.99, 0.9
+SAME, EQUAL = 0.97, 0.9
 
 Said = list[tuple[int, int, float]]  # of a stream: token, frame, confidence
 

@@ -135,8 +135,9 @@ def make_it_talk(loaded: Loaded, audio: NDArray[np.float32]) -> None:
     joint.enc.bias.zero_()
     for unit, sign in enumerate((1, 1, -1, -1)):
         joint.enc.weight[unit], joint.enc.bias[unit] = sign * weight, sign * bias
-    outputs, said = _said_before(loaded, quarter)
-    not_after = torch.stack([said < 2, said == 1, said >= 2, said == 3], 1).to(outputs.dtype)
+    outputs = _said_before(loaded)
+    not_after = torch.stack([quarter < 2, quarter == 1, quarter >= 2, quarter == 3], 1).to(outputs.dtype)
+    not_after = torch.nn.functional.pad(not_after, (0, 0, 0, 1))  # after nothing, anything
     with_one = torch.cat([outputs, torch.ones_like(outputs[:, :1])], 1)
     # On the CPU, whose way to solve it does not mind columns that say the same.
     found = torch.linalg.lstsq(with_one.cpu(), not_after.cpu()).solution.to(loaded.device)
@@ -177,17 +178,11 @@ def _spread_out(layer: Any, inputs: Tensor) -> None:
     layer.bias /= spread
 
 
-def _said_before(
-    loaded: Loaded, quarter: Tensor, streams: int = 64, length: int = 24
-) -> tuple[Tensor, Tensor]:
-    """What the decoder makes of tokens drawn by chance, and which quarter the last of each was of."""
-    decoder, state, outputs = loaded.model.decoder, None, []
-    dice = torch.Generator().manual_seed(SEED)
-    drawn = torch.randint(0, len(quarter), (streams, length), generator=dice).to(loaded.device)
-    for column in drawn.T:
-        output, state = decoder.predict(column[:, None], state, add_sos=False, batch_size=streams)
-        outputs.append(output[:, 0])
-    return torch.cat(outputs), quarter[drawn.T.flatten()]
+def _said_before(loaded: Loaded) -> Tensor:
+    """What the decoder makes of every token, and last of none."""
+    every = torch.arange(loaded.model.joint.num_classes_with_blank, device=loaded.device)
+    outputs, _ = loaded.model.decoder.predict(every[:, None], None, add_sos=False, batch_size=len(every))
+    return outputs[:, 0]
 
 
 @torch.inference_mode()

@@ -52,7 +52,9 @@ class Decoder:
     def step(self, writes: Writes, encoded: Tensor, lengths: Tensor, phrases: Tensor | None) -> Tensor:
         """[B, 1 + 3 n]: how many tokens, then their ids, frames and confidences. `phrases`: whose each row
         heeds; none of the rows has any where it is None."""
-        hidden, cell, outputs, labels, decoded, place = (kept[writes.slots] for kept in self._arena)
+        hidden, cell, outputs, labels, decoded, place = (
+            kept.index_select(0, writes.slots) for kept in self._arena
+        )
         before = self._state(
             predictor_states=(hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous()),
             predictor_outputs=outputs,

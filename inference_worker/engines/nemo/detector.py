@@ -74,7 +74,7 @@ class Detector:
     def step(self, writes: Writes, samples: Tensor, lengths: Tensor) -> Windows:
         """Of each row of `samples`, fp32 [B, chunk], the first `lengths[i]` are its stream's next; there may
         be none. What comes after them is not heard."""
-        hidden, cell, before, rest = self._kept[writes.slots].split(PARTS, 1)
+        hidden, cell, before, rest = self._kept.index_select(0, writes.slots).split(PARTS, 1)
         waited = rest.squeeze(1).long()
         waiting = waited + lengths
         counts = waiting // WINDOW

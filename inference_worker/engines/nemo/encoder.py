@@ -39,6 +39,8 @@ class Encoder:
         self._order = (entries - written - self.chunk) % self.ring
         self._ours = written + torch.arange(self.chunk, device=device)
         self._entries = entries
+        self._heads = encoder.layers[0].self_attn.h
+        self._head = torch.arange(self._heads, device=device)
 
     def open(self, slots: Tensor) -> None:
         self._steps[slots] = 0
@@ -47,9 +49,9 @@ class Encoder:
             layer.open(slots)
 
     def step(self, writes: Writes, mel: Tensor, frames: Tensor | None = None) -> Tensor:
-        """Mel [B, M, 8 C] to encoded [B, C, D]; `frames` as in `Front.step`."""
+        """Mel [B, 8 C, M] to encoded [B, C, D]; `frames` as in `Front.step`."""
         slots = writes.slots
-        steps = self._steps[slots]
+        steps = self._steps.index_select(0, slots)
         writes.later(self._steps, steps + 1)
         phase = steps % self._order.shape[0]
         order = self._order[phase]
@@ -57,12 +59,14 @@ class Encoder:
         x = self._front.step(writes, mel, frames) * self._scale
         padded = None
         if frames is not None:
-            lengths = -(-frames // (mel.shape[2] // self.chunk))
+            lengths = -(-frames // (mel.shape[1] // self.chunk))
             padded = torch.arange(self.chunk, device=x.device) >= lengths[:, None]
             ours = self._ours[phase]
             heard = heard.scatter(1, ours, ~padded & heard.gather(1, ours))
         mask = torch.where(heard, 0.0, NEVER).to(x.dtype)[:, None, None]
-        at = (slots[:, None], self._ours[phase])
+        # Where the keys and values of this chunk go: [B, H, C] of all entries, with the arena as one list.
+        heads = (slots[:, None] * self._heads + self._head)[..., None]
+        at = (heads * self.ring + self._ours[phase][:, None]).flatten()
         for layer in self._layers:
             x = layer.step(x, writes, at, order, mask, padded)
         return x
@@ -74,8 +78,8 @@ class _Layer:
         self._heads, self._width = attention.h, attention.d_k
         size = self._heads * self._width
         empty = {"dtype": reference.dtype, "device": reference.device}
-        self._keys = torch.zeros(slots, ring, size, **empty)
-        self._values = torch.zeros(slots, ring, size, **empty)
+        self._keys = torch.zeros(slots, self._heads, ring, self._width, **empty)
+        self._values = torch.zeros_like(self._keys)
         conv = layer.conv.depthwise_conv
         self._past = torch.zeros(slots, conv.kernel_size[0] - 1, size, **empty)
         with torch.inference_mode():
@@ -102,7 +106,7 @@ class _Layer:
         self._past[slots] = 0
 
     def step(
-        self, x: Tensor, writes: Writes, at: Any, order: Tensor, mask: Tensor, padded: Tensor | None
+        self, x: Tensor, writes: Writes, at: Tensor, order: Tensor, mask: Tensor, padded: Tensor | None
     ) -> Tensor:
         layer = self._layer
         x = x + 0.5 * layer.feed_forward1(layer.norm_feed_forward1(x))
@@ -111,29 +115,29 @@ class _Layer:
         x = x + 0.5 * layer.feed_forward2(layer.norm_feed_forward2(x))
         return layer.norm_out(x)
 
-    def _attend(self, x: Tensor, slots: Tensor, at: Any, order: Tensor, mask: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, slots: Tensor, at: Tensor, order: Tensor, mask: Tensor) -> Tensor:
         batch, chunk, size = x.shape
-        q, k, v = F.linear(x, self._qkv, self._qkv_bias).chunk(3, -1)
-        # Written at once: a step that is done again writes the same again.
-        self._keys[at], self._values[at] = k, v
-        keys = self._by_head(self._keys[slots])
-        values = self._by_head(self._values[slots])
-        q = q.view(batch, chunk, self._heads, self._width)
+        shape = (batch, chunk, self._heads, self._width)
+        q, k, v = (part.view(shape) for part in F.linear(x, self._qkv, self._qkv_bias).chunk(3, -1))
+        for kept, new in ((self._keys, k), (self._values, v)):
+            # Written at once: a step that is done again writes the same again.
+            kept.view(-1, self._width).index_copy_(0, at, new.transpose(1, 2).reshape(-1, self._width))
+        keys, values = (kept.index_select(0, slots).flatten(0, 1) for kept in (self._keys, self._values))
         by_position = torch.einsum("bchd,hcdr->bhcr", q + self._v, self._positions)
         by_position = by_position.gather(-1, order[:, None, None].expand_as(by_position))
-        bias = by_position / math.sqrt(self._width) + mask
-        out = F.scaled_dot_product_attention((q + self._u).transpose(1, 2), keys, values, attn_mask=bias)
+        scale = 1 / math.sqrt(self._width)
+        bias = by_position.mul_(scale).add_(mask).flatten(0, 1)
+        by_content = (q + self._u).transpose(1, 2).flatten(0, 1)
+        weights = torch.baddbmm(bias, by_content, keys.transpose(1, 2), alpha=scale).softmax(-1)
+        out = torch.bmm(weights, values).view(batch, self._heads, chunk, self._width)
         return self._layer.self_attn.linear_out(out.transpose(1, 2).reshape(batch, chunk, size))
-
-    def _by_head(self, kept: Tensor) -> Tensor:
-        return kept.view(*kept.shape[:2], self._heads, self._width).transpose(1, 2)
 
     def _convolve(self, x: Tensor, writes: Writes, padded: Tensor | None) -> Tensor:
         conv = self._layer.conv
         x = F.glu(F.linear(x, self._in, self._in_bias), -1)
         if padded is not None:
             x = x.masked_fill(padded[..., None], 0.0)
-        x = torch.cat([self._past[writes.slots], x], 1)
+        x = torch.cat([self._past.index_select(0, writes.slots), x], 1)
         writes.later(self._past, x[:, -self._past.shape[1] :])
         x = (x.unfold(1, self._kernel.shape[0], 1) * self._kernel.t()).sum(-1)
         if self._conv_bias is not None:

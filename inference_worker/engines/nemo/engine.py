@@ -18,6 +18,7 @@ from inference_worker.engines.base import (
     StepResult,
 )
 from inference_worker.engines.nemo import memory
+from inference_worker.engines.nemo.allocator import keep_memory
 from inference_worker.engines.nemo.graphs import Capture
 from inference_worker.engines.nemo.listener import Grid, Listener
 from inference_worker.engines.nemo.loading import Loaded
@@ -145,6 +146,7 @@ class NemoEngine:
 
 def create(loaded: Loaded, max_streams: int, *, deterministic: bool, threads: int) -> NemoEngine:
     torch.set_num_threads(threads)
+    keep_memory()
     try:
         return NemoEngine(loaded, max_streams, deterministic=deterministic)
     except torch.OutOfMemoryError:

@@ -55,6 +55,8 @@ class Listener:
         self._said_until = start  # where the last final ended
         self._confirmed = start
         self._spoke = False
+        self._unsaid = False  # there are words that no partial has had
+        self._in_pause = False
         self._report = Report()
 
     # ---- what comes in
@@ -75,6 +77,7 @@ class Listener:
         tokens = sound.tokens
         if tokens.ids:
             self._writer.hear(tokens.ids, tokens.frames, tokens.confidences)
+            self._unsaid = True
             self._last_token = self._position(tokens.frames[-1] + 1)
         if sent < len(chunk.samples):
             self._silences.append((self._frames, self._silences[-1][1] + len(chunk.samples) - sent))
@@ -134,10 +137,11 @@ class Listener:
 
     def _partial(self, now: float) -> Hypothesis | None:
         speaking = self._endpointer.speaking
-        if spoken := self._writer.so_far():
+        if (self._unsaid or speaking is self._in_pause) and (spoken := self._writer.so_far()):
             words = self._words(spoken, self._end)
             begin = max(milliseconds(self._said_until), min(words[0].start_ms, milliseconds(self._end)))
             self._partials.hear(words, begin, milliseconds(self._end), in_pause=not speaking)
+        self._unsaid, self._in_pause = False, not speaking
         heard = milliseconds(self._endpointer.position)
         return self._partials.say(now, heard, speaking=speaking, final_due=False, again_soon=False)
 
@@ -158,6 +162,7 @@ class Listener:
             )
             self._said_until = end
             self._partials.next_piece()
+            self._unsaid = self._writer.has_words
         self._spoke = self._spoke and not ended
 
     def _words(self, spoken: list[Spoken], end: int) -> tuple[Word, ...]:

@@ -97,6 +97,8 @@ def _restore(nemo: Any, torch: Any, model: str, path: Path, place: Any) -> Any:
 
 
 def _check(restored: Any, model: str) -> None:
+    from inference_worker.engines.nemo import mel
+
     encoder: Any = getattr(restored, "encoder", None)
     style = getattr(encoder, "att_context_style", None)
     wrong = None
@@ -110,6 +112,8 @@ def _check(restored: Any, model: str) -> None:
         wrong = "has a subsampling that is not causal"
     elif not hasattr(restored.tokenizer, "tokenizer"):
         wrong = "has no BPE tokenizer"
+    else:
+        wrong = mel.unknown(restored.preprocessor.featurizer)
     if wrong:
         raise EngineStartError(f"The model {model} {wrong}. docs/decisions/nemo.md says what can be served.")
 

@@ -123,10 +123,12 @@ class Recogniser:
     def _compute(self, samples: Tensor, rows: Tensor, whole: bool) -> Computed:
         slots, lengths, sent = rows
         writes = Writes(slots)
-        mel, frames = self._mel.step(writes, samples, lengths)
-        encoded = self._encoder.step(writes, mel.to(self._dtype), None if whole else frames)
+        mel, frames = self._mel.step(writes, samples, None if whole else lengths)
+        encoded = self._encoder.step(writes, mel.to(self._dtype), frames)
         counts, chances, levels = self._detector.step(writes, samples, sent)
         windows = torch.cat([counts[:, None].float(), chances, levels], 1)
+        if frames is None:
+            frames = torch.full_like(slots, mel.shape[1])
         return Computed(writes, encoded, -(-frames // self._subsampling), windows)
 
     def _phrases_of(self, slots: NDArray[np.int64]) -> Tensor | None:

@@ -20,4 +20,4 @@ class Writes:
 
     def commit(self) -> None:
         for arena, rows in self._waiting:
-            arena[self.slots] = rows
+            arena.index_copy_(0, self.slots, rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -333,3 +335,26 @@ def test_more_streams_than_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("inference_worker.engines.nemo.recogniser.Encoder", tiny.out_of_memory)
     with pytest.raises(EngineStartError, match="MAX_STREAMS is 99, and cpu has no memory for so many"):
         engine_module.create(tiny.loaded(), 99, deterministic=False, threads=1)
+
+
+def test_while_somebody_speaks_a_partial_comes_every_300_ms() -> None:
+    now = [0.0]
+    engine = tiny.engine(clock=lambda: now[0])
+    audio = spoken.some(1, 2)
+    engine.open(0, StreamOptions(interim_results=True), 0)
+    said_at, started, words = [], None, 0
+    for begin in range(0, len(audio) - CHUNK, CHUNK):
+        now[0] += CHUNK / SAMPLE_RATE
+        output = engine.step([Row(0, audio[begin : begin + CHUNK])]).outputs[0]
+        if output.speech_started_ms is not None:
+            started = now[0]
+        for hypothesis in output.hypotheses:
+            said_at.append(now[0])
+            assert hypothesis.is_final or len(hypothesis.words) >= words
+            words = 0 if hypothesis.is_final else len(hypothesis.words)
+    assert started is not None
+    assert said_at[0] - started <= 0.48 + 1e-6  # the model, too, has to hear a word first
+    last = next(at for at in reversed(said_at) if at <= (len(audio) - SAMPLE_RATE) / SAMPLE_RATE)
+    gaps = [after - before for before, after in itertools.pairwise(said_at) if after <= last]
+    assert max(gaps) <= 0.3 + CHUNK / SAMPLE_RATE - 1e-6
+    assert sum(gaps) / len(gaps) <= 0.3

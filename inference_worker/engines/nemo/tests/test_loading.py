@@ -93,6 +93,10 @@ def with_another_attention(model: Any) -> None:
     model.encoder.self_attention_model = "abs_pos"
 
 
+def with_features_of_the_whole(model: Any) -> None:
+    model.preprocessor = SimpleNamespace(featurizer=SimpleNamespace(normalize="per_feature"))
+
+
 def with_characters(model: Any) -> None:
     model.tokenizer = object()
 
@@ -108,6 +112,7 @@ def with_another_subsampling(model: Any) -> None:
         (with_another_attention, "has an attention that is not served here (abs_pos)"),
         (with_another_subsampling, "has a subsampling that is not causal"),
         (with_characters, "has no BPE tokenizer"),
+        (with_features_of_the_whole, "normalises its features over the utterance (per_feature)"),
     ],
 )
 def test_a_model_of_another_make(change: Callable[[Any], None], because: str) -> None:
@@ -116,7 +121,8 @@ def test_a_model_of_another_make(change: Callable[[Any], None], because: str) ->
         **{name: getattr(real.encoder, name) for name in
            ("att_context_style", "conv_context_size", "self_attention_model", "pre_encode")}
     )  # fmt: skip
-    model = SimpleNamespace(encoder=encoder, decoder=real.decoder, joint=real.joint, tokenizer=real.tokenizer)
+    parts = ("decoder", "joint", "tokenizer", "preprocessor")
+    model = SimpleNamespace(encoder=encoder, **{name: getattr(real, name) for name in parts})
     loading._check(model, "x")
     change(model)
     with pytest.raises(EngineStartError, match="The model x") as raised:

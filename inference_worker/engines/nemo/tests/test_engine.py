@@ -356,5 +356,4 @@ def test_while_somebody_speaks_a_partial_comes_every_300_ms() -> None:
     assert said_at[0] - started <= 0.48 + 1e-6  # the model, too, has to hear a word first
     last = next(at for at in reversed(said_at) if at <= (len(audio) - SAMPLE_RATE) / SAMPLE_RATE)
     gaps = [after - before for before, after in itertools.pairwise(said_at) if after <= last]
-    assert max(gaps) <= 0.3 + CHUNK / SAMPLE_RATE - 1e-6
-    assert sum(gaps) / len(gaps) <= 0.3
+    assert max(gaps) <= 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,14 @@ def test_a_model_of_another_make(change: Callable[[Any], None], because: str) ->
     with pytest.raises(EngineStartError, match="The model x") as raised:
         loading._check(model, "x")
     assert because in str(raised.value)
+
+
+def test_in_half_of_fp32_the_features_are_computed_as_before() -> None:
+    model = copy.deepcopy(tiny.loaded().model)
+    before = model.preprocessor.featurizer.fb.clone()
+    loading.prepare(model, "x", 1, "bfloat16", torch.device("cpu"))
+    assert model.encoder.layers[0].norm_out.weight.dtype is torch.bfloat16
+    assert torch.equal(model.preprocessor.featurizer.fb, before)
 
 
 def test_a_model_that_the_device_has_no_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -132,7 +131,8 @@ def test_a_model_of_another_make(change: Callable[[Any], None], because: str) ->
 
 
 def test_in_half_of_fp32_the_features_are_computed_as_before() -> None:
-    model = copy.deepcopy(tiny.loaded().model)
+    nemo, _ = loading._libraries()
+    model = nemo.restore_from(str(TINY), map_location="cpu")
     before = model.preprocessor.featurizer.fb.clone()
     loading.prepare(model, "x", 1, "bfloat16", torch.device("cpu"))
     assert model.encoder.layers[0].norm_out.weight.dtype is torch.bfloat16

@@ -99,14 +99,14 @@ class Listener:
         wordless = here - max(self._last_token, self._said_until) >= NO_WORDS_FOR
         if self._endpointer.speaking and wordless:
             for piece in self._endpointer.flush(here):
-                self._finish(piece, ended=self.options.endpointing_ms != 0)
+                self._finish(piece, ended=self.options.endpointing_ms != 0, everything=True)
         elif self._endpointer.begin is None and (wordless or here - self._said_until >= LONGEST):
             ended = wordless and self.options.endpointing_ms != 0
             self._finish(Piece(self._said_until, here, ended, ()))
 
     def flush(self, *, last: bool) -> None:
         for piece in self._endpointer.flush(self._end, last=last):
-            self._finish(piece)
+            self._finish(piece, everything=True)
         if self._writer.has_words:  # of what the detector did not take for speech
             self._finish(Piece(self._said_until, self._end, last, ()))
         self._report.flushed = True
@@ -145,11 +145,12 @@ class Listener:
         heard = milliseconds(self._endpointer.position)
         return self._partials.say(now, heard, speaking=speaking, final_due=False, again_soon=False)
 
-    def _finish(self, piece: Piece, *, ended: bool | None = None) -> None:
+    def _finish(self, piece: Piece, *, ended: bool | None = None, everything: bool = False) -> None:
+        """`everything`: the word, too, in which somebody may be at the moment."""
         ended = piece.speech_final if ended is None else ended
         self._spoke = self._spoke or piece.worth_hearing
-        inside = ended or not self._endpointer.speaking
-        spoken = self._writer.finish() if inside else self._writer.finish(before=self._frame(piece.end))
+        everything = everything or ended or not self._endpointer.speaking
+        spoken = self._writer.finish() if everything else self._writer.finish(before=self._frame(piece.end))
         end = max(piece.end, self._said_until)
         words = self._words(spoken, self._end)
         if words or (ended and self._spoke):

@@ -115,11 +115,10 @@ class Listener:
 
     def output(self, now: float) -> Output:
         report, self._report = self._report, Report()
+        for final in report.hypotheses:
+            self._partials.final_said(final.end_ms, now)
         if self.options.interim_results and not self.options.recorded and (partial := self._partial(now)):
             report.hypotheses.append(partial)
-        for final in report.hypotheses:
-            if final.is_final:
-                self._partials.final_said(final.end_ms, now)
         needed = self._endpointer.needed_from
         if self._writer.has_words:
             needed = min(needed, self._said_until)

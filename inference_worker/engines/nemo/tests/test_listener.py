@@ -67,3 +67,11 @@ def test_the_last_word_before_noise_is_final_where_no_pause_ends_an_utterance() 
     assert texts(finals) == ["one", "two", "three"]
     assert not any(final.speech_final for final in finals)
     assert outputs[-1].processed - outputs[-1].confirmed < 20 * 16_000  # a piece of noise is no longer
+
+
+def test_what_is_final_is_not_said_again_as_a_partial() -> None:
+    stream = Stream(interim_results=True)
+    outputs = [stream.hear(word) for word in (0, 1, 2)] + [stream.hear() for _ in range(10)]
+    kinds = [h.is_final for output in outputs for h in output.hypotheses]
+    assert kinds.count(True) == 1
+    assert kinds[-1]

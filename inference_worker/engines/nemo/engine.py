@@ -14,6 +14,7 @@ from inference_worker.engines.base import (
     EngineOutOfMemory,
     EngineStartError,
     Memory,
+    Output,
     Row,
     StepResult,
 )
@@ -92,18 +93,24 @@ class NemoEngine:
         for row in rows:
             if row.slot in failed:
                 continue
-            listener = self._listeners[row.slot]
-            if row.flush or row.last:
-                listener.flush(last=row.last)
-            outputs.append(listener.output(now))
+            try:
+                outputs.append(self._answer(row, now))
+            except Exception as error:
+                failed |= _failed(row.slot, error)
         return StepResult(outputs, dict.fromkeys(failed, ENGINE_FAILED))
 
     def memory(self) -> Memory | None:
         return memory.read()
 
+    def _answer(self, row: Row, now: float) -> Output:
+        listener = self._listeners[row.slot]
+        if row.flush or row.last:
+            listener.flush(last=row.last)
+        return listener.output(now)
+
     def _hear(self, rows: Sequence[Row]) -> set[int]:
         """The first chunk of every row, then the second of those that have more, and so on. Returns the slots
-        that could not be heard to the end of their row; if that is the first chunk it raises instead."""
+        that could not be heard to the end of their row. What the model raises at the first chunk, it raises."""
         size, begin = self._grid.chunk, 0
         failed: set[int] = set()
         while going := [row for row in rows if len(row.samples) > begin and row.slot not in failed]:
@@ -113,35 +120,43 @@ class NemoEngine:
                 )
                 for row in going
             ]
-            if begin == 0:
-                self._hear_first(chunks)
-            else:
-                failed |= self._hear_more(chunks)
+            failed |= self._hear_first(chunks) if begin == 0 else self._hear_more(chunks)
             begin += size
         return failed
 
-    def _hear_first(self, chunks: Sequence[Chunk]) -> None:
+    def _hear_first(self, chunks: Sequence[Chunk]) -> set[int]:
         """Raises what went wrong; nothing has changed then."""
         try:
-            self._take(chunks, self._recogniser.step(chunks))
+            sounds = self._recogniser.step(chunks)
         except torch.OutOfMemoryError as error:
             raise EngineOutOfMemory(f"{len(chunks)} rows were too many") from error
+        return self._take(chunks, sounds)
 
     def _hear_more(self, chunks: Sequence[Chunk]) -> set[int]:
         """In halves where all of them is too much, down to the one that cannot be."""
         try:
-            self._take(chunks, self._recogniser.step(chunks))
+            sounds = self._recogniser.step(chunks)
         except Exception as error:
             if len(chunks) == 1:
-                log.error("a row of recorded audio failed", error=place(error))
-                return {chunks[0].slot}
+                return _failed(chunks[0].slot, error)
             half = len(chunks) // 2
             return self._hear_more(chunks[:half]) | self._hear_more(chunks[half:])
-        return set()
+        return self._take(chunks, sounds)
 
-    def _take(self, chunks: Sequence[Chunk], sounds: Sequence[Sound]) -> None:
+    def _take(self, chunks: Sequence[Chunk], sounds: Sequence[Sound]) -> set[int]:
+        """Raises nothing: the model has heard all of them, so none may be given again."""
+        failed: set[int] = set()
         for chunk, sound in zip(chunks, sounds, strict=True):
-            self._listeners[chunk.slot].take(chunk, sound)
+            try:
+                self._listeners[chunk.slot].take(chunk, sound)
+            except Exception as error:
+                failed |= _failed(chunk.slot, error)
+        return failed
+
+
+def _failed(slot: int, error: Exception) -> set[int]:
+    log.error("a row failed and no other", error=place(error))
+    return {slot}
 
 
 def create(loaded: Loaded, max_streams: int, *, deterministic: bool, threads: int) -> NemoEngine:

@@ -126,6 +126,27 @@ def test_a_fault_in_the_middle_of_a_batch_costs_no_other_stream_a_word(
     assert all(said(heard[slot]) == said(expected[slot]) for slot in audio)
 
 
+@pytest.mark.parametrize("part", ["take", "output"])
+def test_a_fault_after_the_model_has_heard_a_step_costs_its_own_stream_alone(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """It is not raised, for then the others' rows would be given again, and heard twice."""
+    engine = tiny.engine()
+    audio = {slot: spoken.some(1, slot)[: 8 * CHUNK] for slot in range(3)}
+    expected = tiny.hear(engine, audio, recorded=True)
+    for slot in audio:
+        engine.open(slot, StreamOptions(recorded=True), 0)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret words")
+
+    monkeypatch.setattr(engine._listeners[1], part, broken)
+    result = engine.step([Row(slot, samples, last=True) for slot, samples in audio.items()])
+    assert result.failed == {1: "engine_failed"}
+    heard = {output.slot: Heard([output]) for output in result.outputs}
+    assert {slot: said(heard[slot]) for slot in heard} == {slot: said(expected[slot]) for slot in (0, 2)}
+
+
 def test_a_flush_in_the_middle_of_a_chunk_moves_no_word() -> None:
     """The model hears silence up to the end of the chunk; times count only what was sent."""
     engine = tiny.engine()

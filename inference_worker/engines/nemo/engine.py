@@ -110,7 +110,7 @@ class NemoEngine:
 
     def _hear(self, rows: Sequence[Row]) -> set[int]:
         """The first chunk of every row, then the second of those that have more, and so on. Returns the slots
-        that could not be heard to the end of their row. What the model raises at the first chunk, it raises."""
+        that could not be heard to the end of their row. What the model raises at the first chunk gets out."""
         size, begin = self._grid.chunk, 0
         failed: set[int] = set()
         while going := [row for row in rows if len(row.samples) > begin and row.slot not in failed]:

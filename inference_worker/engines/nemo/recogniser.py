@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,15 +26,13 @@ from inference_worker.engines.nemo.writes import Writes
 SAMPLE_RATE = 16_000
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     slot: int
     samples: Samples  # as many as a chunk has; fewer are the last of the stream
     sent: int | None = None  # so many of them are audio, the rest a flush has added; None: all
 
 
-@dataclass(frozen=True)
-class Sound:
+class Sound(msgspec.Struct, frozen=True):
     tokens: Tokens
     speech: list[tuple[float, float]]  # of each window that is complete: how likely speech, how loud
 

@@ -13,12 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inference_worker.engines.nemo.writes import Writes
+from wire.messages import SAMPLE_RATE
 
 
 def unknown(featurizer: Any) -> str | None:
     """What of a model's features is not computed here, if anything."""
     if featurizer.normalize not in (None, "NA", "na"):
         return f"normalises its features over the utterance ({featurizer.normalize})"
+    if featurizer.sample_rate != SAMPLE_RATE:
+        return f"hears {featurizer.sample_rate} samples a second, and streams have {SAMPLE_RATE}"
     usual = {"mag_power": 2.0, "log": True, "frame_splicing": 1, "exact_pad": False, "pad_to": 0}
     others = [name for name, value in usual.items() if getattr(featurizer, name) != value]
     return f"has features of another kind ({', '.join(others)})" if others else None

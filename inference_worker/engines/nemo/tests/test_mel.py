@@ -56,7 +56,7 @@ def test_a_slot_that_is_opened_again_has_forgotten() -> None:
 
 def usual(**other: object) -> SimpleNamespace:
     known = {"normalize": "NA", "mag_power": 2.0, "log": True, "frame_splicing": 1}
-    known |= {"exact_pad": False, "pad_to": 0}
+    known |= {"exact_pad": False, "pad_to": 0, "sample_rate": 16_000}
     return SimpleNamespace(**{**known, **other})
 
 
@@ -64,6 +64,7 @@ def usual(**other: object) -> SimpleNamespace:
     ("other", "because"),
     [
         ({"normalize": "per_feature"}, "normalises its features over the utterance (per_feature)"),
+        ({"sample_rate": 8_000}, "hears 8000 samples a second, and streams have 16000"),
         ({"mag_power": 1.0}, "has features of another kind (mag_power)"),
         ({"frame_splicing": 3, "pad_to": 16}, "has features of another kind (frame_splicing, pad_to)"),
     ],

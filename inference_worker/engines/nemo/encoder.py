@@ -120,7 +120,8 @@ class _Layer:
         shape = (batch, chunk, self._heads, self._width)
         q, k, v = (part.view(shape) for part in F.linear(x, self._qkv, self._qkv_bias).chunk(3, -1))
         for kept, new in ((self._keys, k), (self._values, v)):
-            # Written at once: a step that is done again writes the same again.
+            # Written at once, not at the commit: over the oldest chunk, which nothing attends to any more.
+            # The slot's next step writes before it reads, and a step done again writes the same again.
             kept.view(-1, self._width).index_copy_(0, at, new.transpose(1, 2).reshape(-1, self._width))
         keys, values = (kept.index_select(0, slots).flatten(0, 1) for kept in (self._keys, self._values))
         by_position = torch.einsum("bchd,hcdr->bhcr", q + self._v, self._positions)

@@ -92,7 +92,8 @@ class CudaGraph:
             torch.zeros(3, rows, dtype=torch.long, pin_memory=True),
         ]
         self.samples, self.rows = self._host[0].numpy(), self._host[1].numpy()
-        # Until a step fills them in, all rows are of slot 0. Nothing of it is lost: only a commit writes.
+        # Until a step fills them in, all rows are of slot 0, which loses nothing: what is written before a
+        # commit (`Encoder`) is where the slot's next chunk goes.
         device = [one.to("cuda") for one in self._host]
         self._device = device
         aside = torch.cuda.Stream()

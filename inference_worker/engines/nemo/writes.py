@@ -1,6 +1,7 @@
 """What a step leaves behind in the arenas, written when all of it is computed.
 
-A step that runs out of memory has then changed nothing, and the same rows can be given again.
+A step that fails has then changed nothing, and the same rows can be given again. (Keys and values do not
+wait: `encoder.py` says why they need not.)
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def make(
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
     # NeMo and what it imports warn of much that is nothing to us.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _handlers_as_they_are():
         warnings.simplefilter("ignore")
         from nemo.collections.asr.inference.factory.pipeline_builder import PipelineBuilder
         from omegaconf import OmegaConf
@@ -118,6 +119,17 @@ def make(
     _repair(nemo)
     nemo.open_session()
     return Pipeline(nemo, round(nemo.chunk_size_in_secs * SAMPLE_RATE))
+
+
+@contextmanager
+def _handlers_as_they_are() -> Iterator[None]:
+    """With its own level NeMo sets that of every handler it finds, pytest's among them."""
+    before = [(handler, handler.level) for handler in logging.getLogger("nemo_logger").handlers]
+    try:
+        yield
+    finally:
+        for handler, level in before:
+            handler.setLevel(level)
 
 
 def _repair(nemo: Any) -> None:

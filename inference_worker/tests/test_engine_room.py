@@ -124,7 +124,7 @@ async def test_ten_thousand_openings_and_abortions_between_faults_leave_nothing_
             trouble.fail_always = chance.random() < 0.02
             if chance.random() < 0.3:
                 await asyncio.sleep(0)
-            if number % 100 == 99:  # let it come to a step or two, whatever else is to do
+            if number % 10 == 9:  # let it come to a step or two, whatever else is to do
                 before = engine.steps
                 trouble.fail_always = False
                 await h.until(lambda: engine.steps > before or not h.worker.active)  # noqa: B023
@@ -143,8 +143,8 @@ async def test_ten_thousand_openings_and_abortions_between_faults_leave_nothing_
         page = h.telemetry.page()
         assert b"worker_streams_opened_total 10000.0" in page
         assert b"worker_active_streams 0.0" in page
-        assert engine.steps > 1000
-        assert float(page.partition(b"\nworker_engine_errors_total ")[2].split()[0]) > 100
+        assert engine.steps >= 500  # a wait for one after every ten, unless nobody is there any more
+        assert float(page.partition(b"\nworker_engine_errors_total ")[2].split()[0]) > 10
         h.say(*(opening(f"t{number}") for number in range(16)))
         assert all(h.heard(Opened, f"t{number}") for number in range(16))
 

@@ -104,7 +104,7 @@ class _Layer:
     def open(self, slots: Tensor) -> None:
         # What has not been written is masked, but a NaN gets through a mask, and would to every later stream.
         for kept in (self._keys, self._values, self._past):
-            kept[slots] = 0
+            kept.index_fill_(0, slots, 0)
 
     def step(
         self, x: Tensor, writes: Writes, at: Tensor, order: Tensor, mask: Tensor, padded: Tensor | None

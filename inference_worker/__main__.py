@@ -28,6 +28,7 @@ VARIABLES = [
     env.ENGINE,
     env.ENGINE_THREADS,
     env.MODEL,
+    env.MODEL_LANGUAGES,
     env.ATT_RIGHT_CONTEXT,
     env.COMPUTE_DTYPE,
     env.DEVICE,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from inference_worker.engines.base import Engine, EngineOutOfMemory, Output, Row
+from inference_worker.engines.base import ENGINE_FAILED, Engine, EngineOutOfMemory, Output, Row
 from inference_worker.places import place
 from inference_worker.scheduler import BatchLimit
 from inference_worker.slots import Lease
@@ -18,7 +18,6 @@ from wire.messages import StreamOptions
 
 Result = TypeVar("Result")
 
-ENGINE_FAILED = "engine_failed"
 # A row that makes steps fail is found in a few more than log2(rows) failing steps. An engine that fails with
 # three times as many has more wrong with it than a row or two.
 FAILURES_TO_FIND_ONE = 3
@@ -143,9 +142,11 @@ def _step(engine: Engine, rows: list[Row], limit: BatchLimit, outcome: Outcome) 
                 _blame(batch, error, outcome)
         else:
             limit.succeeded()
-            outcome.steps.append((len(batch), time.perf_counter() - started))
+            if result.outputs or not result.failed:
+                outcome.steps.append((len(batch), time.perf_counter() - started))
             outcome.outputs.extend(result.outputs)
             outcome.failed.update(result.failed)
+            outcome.errors.extend(f"{code} of a single row" for code in result.failed.values())
 
 
 def _blame(batch: list[Row], error: Exception, outcome: Outcome) -> None:

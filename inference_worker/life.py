@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,6 +16,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from inference_worker import watchdog
+from inference_worker.engines.base import EngineStartError
 from inference_worker.loop import Worker
 from inference_worker.places import place
 from inference_worker.recycling import Recycling
@@ -76,7 +78,11 @@ class Life:
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                if error := task.exception():
+                error = task.exception()
+                if isinstance(error, EngineStartError):  # which the warm-up may find out
+                    print(f"The inference worker cannot start: {error}", file=sys.stderr)
+                    self._exit = Exit.CANNOT_START
+                elif error:
                     log.error("the worker ends", part=task.get_name(), error=place(error))
                     self._exit = Exit.BROKE
             await self._last_words()

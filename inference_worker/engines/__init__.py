@@ -43,7 +43,13 @@ def _nemo(max_streams: int) -> Engine:
     loaded = load(model, env.ATT_RIGHT_CONTEXT.read(), dtype, env.DEVICE.read())
     from inference_worker.engines.nemo import engine
 
-    return engine.create(loaded, max_streams, deterministic=deterministic, threads=env.ENGINE_THREADS.read())
+    return engine.create(
+        loaded,
+        max_streams,
+        deterministic=deterministic,
+        threads=env.ENGINE_THREADS.read(),
+        languages=env.MODEL_LANGUAGES.read(),
+    )
 
 
 FACTORIES: dict[str, Callable[[int], Engine]] = {

@@ -23,6 +23,7 @@ Samples: TypeAlias = NDArray[np.float32]
 
 # More rows of recorded audio in a step would hold up the live ones beside them.
 RECORDED_ROWS = 4
+ENGINE_FAILED = "engine_failed"  # the code of a stream that the engine could not go on with
 
 
 class EngineError(Exception):

@@ -17,6 +17,7 @@ from config.parsers import (
     identifier,
     integer,
     key,
+    languages,
     name,
     networks,
     number,
@@ -215,6 +216,13 @@ MODEL = Variable(
     "/models/streaming.nemo",
     "The model of the nemo engine: a .nemo file, or a pretrained name. Without it, the tiny one for tests.",
     "",
+)
+MODEL_LANGUAGES = Variable(
+    "MODEL_LANGUAGES",
+    languages,
+    "en,de",
+    "The languages that MODEL understands; a stream of another one is refused.",
+    "en",
 )
 ATT_RIGHT_CONTEXT = Variable(
     "ATT_RIGHT_CONTEXT",

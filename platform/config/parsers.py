@@ -113,6 +113,14 @@ def hosts(raw: str) -> tuple[str, ...]:
     return found
 
 
+def languages(raw: str) -> tuple[str, ...]:
+    """Codes such as en or yue, without regions."""
+    found = tuple(part.strip().lower() for part in raw.split(","))
+    if not all(re.fullmatch("[a-z]{2,3}", each) for each in found):
+        raise ValueError("is not a list of languages of two or three letters each")
+    return found
+
+
 def networks(raw: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     try:
         return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())

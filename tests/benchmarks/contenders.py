@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_worker.engines.base import Hypothesis, Row, StepResult
-from inference_worker.engines.nemo.engine import NemoEngine
+from inference_worker.engines.nemo import engine
 from inference_worker.engines.nemo.graphs import Capture, on_cuda
 from inference_worker.engines.nemo.loading import load
 from inference_worker.engines.nemo.recogniser import Chunk, Recogniser
@@ -45,7 +45,13 @@ class Ours:
     def __init__(self, model: Path, right: int, slots: int, device: str) -> None:
         self._now = 0.0  # partials are said by the clock; this one runs as fast as the audio
         loaded = load(str(model), right, "float32", device)
-        self._engine = NemoEngine(loaded, slots, capture=_capture(device), clock=lambda: self._now)
+        self._engine = engine.create(
+            loaded,
+            slots,
+            threads=torch.get_num_threads(),
+            capture=_capture(device),
+            clock=lambda: self._now,
+        )
         self._engine.warm_up()
         self.chunk_samples = self._engine.info.chunk_samples
         self._texts: list[list[str]] = []

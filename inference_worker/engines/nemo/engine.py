@@ -9,6 +9,7 @@ import structlog
 import torch
 
 from inference_worker.engines.base import (
+    ENGINE_FAILED,
     RECORDED_ROWS,
     EngineInfo,
     EngineOutOfMemory,
@@ -23,13 +24,12 @@ from inference_worker.engines.nemo.allocator import keep_memory
 from inference_worker.engines.nemo.graphs import Capture
 from inference_worker.engines.nemo.listener import Grid, Listener
 from inference_worker.engines.nemo.loading import Loaded
-from inference_worker.engines.nemo.recogniser import SAMPLE_RATE, Chunk, Recogniser, Sound
+from inference_worker.engines.nemo.recogniser import Chunk, Recogniser, Sound
 from inference_worker.engines.nemo.words import Vocabulary
 from inference_worker.places import place
-from wire.messages import StreamOptions
+from wire.messages import SAMPLE_RATE, StreamOptions
 
 BULK_S = 0.64  # of recorded audio in a row: a live chunk that comes meanwhile waits for all of it
-ENGINE_FAILED = "engine_failed"
 MOST_ROWS = 512  # in a step; more would make all of them late
 
 log = structlog.get_logger("worker")
@@ -44,6 +44,7 @@ class NemoEngine:
         max_streams: int,
         *,
         deterministic: bool = False,
+        languages: tuple[str, ...] = ("en",),
         capture: Capture | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -61,7 +62,7 @@ class NemoEngine:
             model=loaded.name,
             version=str(getattr(loaded.model.cfg, "nemo_version", "unknown")),
             arch="fastconformer-rnnt",
-            languages=("en",),
+            languages=languages,
             chunk_samples=chunk,
             max_streams=max_streams,
             max_batch=most_rows,
@@ -73,7 +74,13 @@ class NemoEngine:
         )
 
     def warm_up(self) -> None:
-        self._recogniser.warm_up()
+        try:
+            self._recogniser.warm_up()
+        except torch.OutOfMemoryError:
+            raise EngineStartError(
+                f"MAX_STREAMS is {self.info.max_streams}, and there is no memory for steps of "
+                f"{self.info.max_batch} rows beside so many streams. Lower it."
+            ) from None
 
     def open(self, slot: int, options: StreamOptions, start: int) -> None:
         self._recogniser.open(slot, options.keyterms)
@@ -159,11 +166,28 @@ def _failed(slot: int, error: Exception) -> set[int]:
     return {slot}
 
 
-def create(loaded: Loaded, max_streams: int, *, deterministic: bool, threads: int) -> NemoEngine:
+def create(
+    loaded: Loaded,
+    max_streams: int,
+    *,
+    threads: int,
+    deterministic: bool = False,
+    languages: tuple[str, ...] = ("en",),
+    capture: Capture | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> NemoEngine:
+    """With what it changes for the whole process: threads, and what becomes of memory."""
     torch.set_num_threads(threads)
     keep_memory()
     try:
-        return NemoEngine(loaded, max_streams, deterministic=deterministic)
+        return NemoEngine(
+            loaded,
+            max_streams,
+            deterministic=deterministic,
+            languages=languages,
+            capture=capture,
+            clock=clock,
+        )
     except torch.OutOfMemoryError:
         raise EngineStartError(
             f"MAX_STREAMS is {max_streams}, and {loaded.device} has no memory for so many. Lower it."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -9,13 +11,15 @@ import numpy as np
 
 from inference_worker.engines.base import Hypothesis, Output, Samples
 from inference_worker.engines.endpointing import LONGEST, Endpointer, Piece, pause_samples
+from inference_worker.engines.nemo.decoder import Tokens
 from inference_worker.engines.nemo.recogniser import Chunk, Sound
 from inference_worker.engines.nemo.words import Spoken, Vocabulary, Writer
 from inference_worker.engines.partials import Partials
 from inference_worker.engines.silero import WINDOW
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
-# So long without words after some, and the utterance has ended, whatever the detector hears: noise, music.
+# So long without words after some, and the utterance has ended, whatever the detector hears: noise, music. Or
+# as long as the customer's pause, where that is longer.
 NO_WORDS_FOR = SAMPLE_RATE * 800 // 1000
 
 
@@ -45,7 +49,9 @@ class Listener:
         self.slot, self.options = slot, options
         self._start, self._end, self._grid = start, start, grid
         self._writer = Writer(vocabulary)
-        self._endpointer = Endpointer(pause_samples(options.endpointing_ms), start)
+        pause = pause_samples(options.endpointing_ms)
+        self._endpointer = Endpointer(pause, start)
+        self._no_words_for = max(NO_WORDS_FOR, pause or 0)
         self._partials = Partials(now, repeat_now_s=max(0.0, 0.29 - grid.chunk / SAMPLE_RATE))
         # After a flush the model has heard silence that nobody sent: from which frame on, and how much in
         # all. A flush leaves no words behind, so nothing older than the last is asked for.
@@ -55,6 +61,7 @@ class Listener:
         self._said_until = start  # where the last final ended
         self._confirmed = start
         self._spoke = False
+        self._ended_in_noise = False  # so the next words are the start of speech, which the detector hears on
         self._unsaid = False  # there are words that no partial has had
         self._in_pause = False
         self._report = Report()
@@ -74,19 +81,34 @@ class Listener:
         sent = len(chunk.samples) if chunk.sent is None else chunk.sent
         self._end += sent
         self._frames += self._grid.chunk // self._grid.frame
-        tokens = sound.tokens
-        if tokens.ids:
-            self._writer.hear(tokens.ids, tokens.frames, tokens.confidences)
-            self._unsaid = True
-            self._last_token = self._position(tokens.frames[-1] + 1)
+        tokens, taken = sound.tokens, 0
+        if any(math.isnan(sure) for sure in tokens.confidences):
+            raise ArithmeticError("the model's numbers are not numbers any more")
+        for probability, level in sound.speech:
+            # A long chunk may hold the end of one utterance and the beginning of the next.
+            until = self._frame(self._endpointer.position + WINDOW)
+            first, taken = taken, bisect_left(tokens.frames, until, taken)
+            self._hear(tokens, first, taken)
+            self._judge(probability, level)
+        self._hear(tokens, taken, len(tokens.ids))
         if sent < len(chunk.samples):
             self._silences.append((self._frames, self._silences[-1][1] + len(chunk.samples) - sent))
-        for probability, level in sound.speech:
-            self._judge(probability, level)
+
+    def _hear(self, tokens: Tokens, first: int, last: int) -> None:
+        if first == last:
+            return
+        frames = tokens.frames[first:last]
+        if self._ended_in_noise:
+            self._ended_in_noise = False
+            self._report.speech_started_ms = milliseconds(min(self._position(frames[0]), self._end))
+        self._writer.hear(tokens.ids[first:last], frames, tokens.confidences[first:last])
+        self._unsaid = True
+        self._last_token = self._position(frames[-1] + 1)
 
     def _judge(self, probability: float, level: float) -> None:
         pieces, started = self._endpointer.feed(self._endpointer.position + WINDOW, probability, level)
         if started is not None:
+            self._ended_in_noise = False
             self._report.speech_started_ms = milliseconds(started)
         for piece in pieces:
             self._finish(piece)
@@ -96,10 +118,11 @@ class Listener:
     def _end_without_the_detector(self) -> None:
         """The model hears no more words in what is taken for speech, or words in what is not."""
         here = self._endpointer.position
-        wordless = here - max(self._last_token, self._said_until) >= NO_WORDS_FOR
+        wordless = here - max(self._last_token, self._said_until) >= self._no_words_for
         if self._endpointer.speaking and wordless:
+            self._ended_in_noise = self.options.endpointing_ms != 0
             for piece in self._endpointer.flush(here):
-                self._finish(piece, ended=self.options.endpointing_ms != 0, everything=True)
+                self._finish(piece, ended=self._ended_in_noise, everything=True)
         elif self._endpointer.begin is None and (wordless or here - self._said_until >= LONGEST):
             ended = wordless and self.options.endpointing_ms != 0
             self._finish(Piece(self._said_until, here, ended, ()))

@@ -22,8 +22,7 @@ from inference_worker.engines.nemo.loading import Loaded
 from inference_worker.engines.nemo.mel import Mel
 from inference_worker.engines.nemo.phrases import Phrases
 from inference_worker.engines.nemo.writes import Writes
-
-SAMPLE_RATE = 16_000
+from wire.messages import SAMPLE_RATE
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -96,10 +95,14 @@ class Recogniser:
         """Every size of step, the largest first: what it needs of memory does for the others."""
         for rows in sorted(buckets.to_warm_up(self.buckets), reverse=True):
             self.step([Chunk(self._nobody, np.zeros(self.chunk_samples, np.float32))] * rows)
+        if self._device.type == "cuda":  # where the decoder that heeds phrases captures graphs of its own
+            rows = self.buckets[-1]
+            nothing = [Chunk(self._nobody, np.zeros(self.chunk_samples, np.float32))] * rows
+            self.step(nothing, phrases=torch.full((rows,), -1, device=self._device))
 
     @torch.inference_mode()
-    def step(self, chunks: Sequence[Chunk]) -> list[Sound]:
-        """One that raises has changed nothing."""
+    def step(self, chunks: Sequence[Chunk], phrases: Tensor | None = None) -> list[Sound]:
+        """One that raises has changed nothing. `phrases`: what the decoder heeds instead of the rows' own."""
         rows = buckets.fit(self.buckets, len(chunks))
         samples = np.zeros((rows, self.chunk_samples), np.float32)
         slots = np.full(rows, self._nobody)
@@ -111,7 +114,8 @@ class Recogniser:
         whole = bool((lengths == self.chunk_samples).all())
         computed = self._graphs.run(samples, np.stack([slots, lengths, sent]), whole)
         after = Writes(computed.writes.slots)
-        tokens = self._decoder.step(after, computed.encoded, computed.lengths, self._phrases_of(slots))
+        phrases = self._phrases_of(slots) if phrases is None else phrases
+        tokens = self._decoder.step(after, computed.encoded, computed.lengths, phrases)
         said = torch.cat([tokens, computed.windows], 1).cpu().numpy()
         self._graphs.commit(computed)
         after.commit()

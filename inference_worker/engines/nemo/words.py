@@ -85,9 +85,10 @@ class Writer:
         text = self.vocabulary.to_text([token.id for token in tokens]).strip()
         if not text:
             return
-        if text in NOT_THEIR_OWN and self.words:
-            last = self.words[-1]
-            self.words[-1] = Spoken(last.text + text, last.start, last.end, last.confidence)
+        if text in NOT_THEIR_OWN:
+            if self.words:  # else its word is final and said
+                last = self.words[-1]
+                self.words[-1] = Spoken(last.text + text, last.start, last.end, last.confidence)
             return
         start, end = self._times(tokens, following)
         sure = sum(token.confidence for token in tokens) / len(tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from inference_worker.engines.base import Hypothesis, Output
 from inference_worker.engines.nemo.decoder import NOTHING, Tokens
@@ -26,9 +27,11 @@ class Stream:
         self.listener = Listener(0, wish, 0, VOCABULARY, Grid(CHUNK, FRAME), 0.0)
         self._now, self._frame = 0.0, 0
 
-    def hear(self, word: int | None = None, samples: int = CHUNK, *, flush: bool = False) -> Output:
+    def hear(
+        self, word: int | None = None, samples: int = CHUNK, *, flush: bool = False, sure: float = 0.5
+    ) -> Output:
         chunk = self.listener.chunk(np.zeros(samples, np.float32), flush=flush, last=False)
-        tokens = NOTHING if word is None else Tokens([word], [self._frame], [0.5])
+        tokens = NOTHING if word is None else Tokens([word], [self._frame], [sure])
         self.listener.take(chunk, Sound(tokens, [(0.99, -20.0)] * (samples // WINDOW)))
         if flush:
             self.listener.flush(last=False)
@@ -75,3 +78,49 @@ def test_what_is_final_is_not_said_again_as_a_partial() -> None:
     kinds = [h.is_final for output in outputs for h in output.hypotheses]
     assert kinds.count(True) == 1
     assert kinds[-1]
+
+
+def test_a_chunk_may_hold_the_end_of_one_utterance_and_the_beginning_of_the_next() -> None:
+    chunk = 14 * FRAME  # a look-ahead of 13
+    listener = Listener(0, StreamOptions(endpointing_ms=200), 0, VOCABULARY, Grid(chunk, FRAME), 0.0)
+
+    def hear(tokens: Tokens, speech: str) -> Output:
+        chances = [(0.99 if heard == "x" else 0.01, -20.0) for heard in speech]
+        listener.take(
+            listener.chunk(np.zeros(chunk, np.float32), flush=False, last=False), Sound(tokens, chances)
+        )
+        return listener.output(0.0)
+
+    assert len("x" * 35) == chunk // WINDOW
+    first = hear(Tokens([0], [10], [0.9]), "." * 20 + "x" * 15)
+    assert first.speech_started_ms is not None
+    # One more word, a pause of 320 ms, and somebody speaks again, all in one chunk.
+    second = hear(Tokens([1, 2], [15, 25], [0.9, 0.9]), "x" * 5 + "." * 10 + "x" * 20)
+    assert [texts([final]) for final in second.hypotheses] == [["one", "two"]]
+    assert second.hypotheses[0].speech_final
+    third = hear(NOTHING, "." * 35)
+    assert [texts([final]) for final in third.hypotheses] == [["three"]]
+
+
+def test_what_the_customer_calls_a_pause_is_waited_for_in_noise_too() -> None:
+    stream = Stream(endpointing_ms=3000)
+    outputs = [stream.hear(0)] + [stream.hear() for _ in range(30)]
+    final = next(number for number, output in enumerate(outputs) if output.hypotheses)
+    assert 3.0 <= final * CHUNK / 16_000 <= 3.4
+    assert outputs[final].hypotheses[0].speech_final
+
+
+def test_words_after_an_end_in_noise_are_the_start_of_speech_again() -> None:
+    stream = Stream()
+    outputs = [stream.hear(0)] + [stream.hear() for _ in range(8)]
+    assert any(h.speech_final for output in outputs for h in output.hypotheses)
+    assert sum(output.speech_started_ms is not None for output in outputs) == 1
+    again = stream.hear(1)
+    assert again.speech_started_ms == 9 * CHUNK // 16
+    assert stream.hear(2).speech_started_ms is None
+
+
+def test_a_stream_whose_numbers_are_none_any_more_cannot_go_on() -> None:
+    stream = Stream()
+    with pytest.raises(ArithmeticError):
+        stream.hear(0, sure=float("nan"))

@@ -97,3 +97,13 @@ def test_however_tokens_come_the_words_are_the_same(tokens: list[tuple[int, int]
     assert pieces.finish() == words
     assert all(word.start < word.end for word in words)
     assert all(one.end <= two.start for one, two in itertools.pairwise(words))
+
+
+def test_a_mark_whose_word_is_final_and_said_is_no_word() -> None:
+    writer = Writer(VOCABULARY)
+    writer.hear([PIECES.index("▁the")], [2], [0.5])
+    assert [word.text for word in writer.finish()] == ["the"]
+    writer.hear([PIECES.index(".")], [4], [0.5])
+    assert writer.finish() == []
+    writer.hear([PIECES.index("▁mat")], [6], [0.5])
+    assert [word.text for word in writer.finish()] == ["mat"]

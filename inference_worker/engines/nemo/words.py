@@ -49,6 +49,7 @@ class Writer:
     words: list[Spoken] = field(default_factory=list)
     _word: list[_Token] = field(default_factory=list)
     _ended: int | None = None  # where the last complete word ends
+    _heard: int | None = None  # the frame of the last token of a word that is final
 
     @property
     def has_words(self) -> bool:
@@ -56,8 +57,11 @@ class Writer:
 
     def hear(self, ids: Iterable[int], frames: Iterable[int], confidences: Iterable[float]) -> None:
         for token in map(_Token, ids, frames, confidences):
-            if self._word and self.vocabulary.begins_word(token.id):
+            begins = self.vocabulary.begins_word(token.id)
+            if self._word and begins:
                 self._complete(token.frame)
+            if not (self._word or begins) and self._is_late(token):
+                continue
             self._word.append(token)
 
     def so_far(self) -> list[Spoken]:
@@ -68,11 +72,16 @@ class Writer:
         other._complete(None)
         return other.words
 
+    def _is_late(self, token: _Token) -> bool:
+        """It goes on with a word that is final and said, and after a pause that no word has."""
+        return self._heard is not None and token.frame - self._heard > SOON_FRAMES
+
     def finish(self, before: int | None = None) -> list[Spoken]:
         """The words that are final now, which are forgotten here: all, or those complete that begin before a
         frame."""
         if before is None:
             if self._word:
+                self._heard = self._word[-1].frame
                 self._complete(None)
             done, self.words = self.words, []
             return done

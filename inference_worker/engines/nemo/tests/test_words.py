@@ -107,3 +107,13 @@ def test_a_mark_whose_word_is_final_and_said_is_no_word() -> None:
     assert writer.finish() == []
     writer.hear([PIECES.index("▁mat")], [6], [0.5])
     assert [word.text for word in writer.finish()] == ["mat"]
+
+
+def test_what_goes_on_with_a_final_word_after_a_pause_is_no_word() -> None:
+    """A model may add a letter in the silence that ends a stream. Without a pause it is better kept."""
+    for frame, expected in ((3 + SOON_FRAMES, ["s"]), (4 + SOON_FRAMES, [])):
+        writer = Writer(VOCABULARY)
+        writer.hear([PIECES.index("▁mat")], [3], [0.5])
+        assert [word.text for word in writer.finish()] == ["mat"]
+        writer.hear([PIECES.index("s")], [frame], [0.5])
+        assert [word.text for word in writer.finish()] == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import numpy as np
@@ -12,6 +12,7 @@ from inference_worker.engines.base import Hypothesis, Output, Samples
 from inference_worker.engines.endpointing import Endpointer, Piece, pause_samples
 from inference_worker.engines.moonshine_model import NOTHING, Context
 from inference_worker.engines.partials import Partials, Words
+from inference_worker.engines.report import Report, milliseconds
 from inference_worker.engines.silero import WINDOW
 from inference_worker.engines.tape import Tape
 from wire.messages import SAMPLE_RATE, StreamOptions
@@ -22,10 +23,6 @@ CONTEXT = 5 * SAMPLE_RATE
 FIRST_PARTIAL = SAMPLE_RATE // 2
 GLANCE_EVERY_S = 0.25  # so with the third chunk, 288 ms after the last
 GLANCE_COSTS_TIMES = 6
-
-
-def milliseconds(position: int) -> int:
-    return position * 1000 // SAMPLE_RATE
 
 
 class Kind(Enum):
@@ -76,15 +73,6 @@ class Flush:
     """Complete once the finals before it are said."""
 
     done: bool = True
-
-
-@dataclass
-class Report:
-    """What the step under way will say about the slot."""
-
-    hypotheses: list[Hypothesis] = field(default_factory=list)
-    speech_started_ms: int | None = None
-    flushed: bool = False
 
 
 class Listener:
@@ -241,16 +229,7 @@ class Listener:
         due = next((job.piece.begin for job in self._to_say if isinstance(job, Job)), self._tape.end)
         self._processed = max(self._processed, due)
         self._confirmed = max(self._confirmed, min(due, self._endpointer.needed_from))
-        heard_until = self._endpointer.heard_until
-        return Output(
-            slot=self.slot,
-            processed=self._processed,
-            confirmed=self._confirmed,
-            hypotheses=tuple(report.hypotheses),
-            speech_started_ms=report.speech_started_ms,
-            flushed=report.flushed,
-            speech_end=self._processed if heard_until is None else min(heard_until, self._processed),
-        )
+        return report.output(self.slot, self._processed, self._confirmed, self._endpointer.heard_until)
 
     def _say(self) -> Report:
         self._report = self._report or Report()

@@ -13,6 +13,8 @@ from typing import Any
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.exceptions import RedisError
 
+from inference_worker.loop import Worker
+from inference_worker.transport import Transport
 from wire import addresses, codec
 from wire.addresses import LAYER_PREFIX
 from wire.messages import Ended, Envelope, Failed, Final, Heartbeat, Refused, ToGateway, ToWorker
@@ -22,6 +24,23 @@ from wire.tasks import end
 DEADLINE_S = 20.0
 TICK_S = 0.005
 KEEPALIVE_S = 0.2
+
+
+def heartbeat_of(worker: Worker, transport: Transport, region: str) -> Callable[[], Heartbeat]:
+    def heartbeat() -> Heartbeat:
+        return Heartbeat(
+            worker="w",
+            address=transport.address,
+            region=region,
+            state=worker.state,
+            engine="scripted",
+            model="scripted",
+            languages=("en",),
+            capacity=64,
+            active=worker.active,
+        )
+
+    return heartbeat
 
 
 @dataclass

@@ -16,10 +16,10 @@ from inference_worker.life import Exit, Life, Limits
 from inference_worker.loop import Worker
 from inference_worker.recycling import Drift, Recycling
 from inference_worker.telemetry import Telemetry
-from inference_worker.tests.gateways import FakeGateway, gateway
+from inference_worker.tests.gateways import FakeGateway, gateway, heartbeat_of
 from inference_worker.tests.house import end, opening, silence
 from inference_worker.transport import Transport
-from wire.messages import Ended, Failed, Heartbeat, Progress, WorkerState
+from wire.messages import Ended, Failed, Progress, WorkerState
 
 SAID = " ".join(SENTENCES[:2])
 NEVER = float("inf")
@@ -51,19 +51,7 @@ async def living(
     transport = Transport(url, region, telemetry)
     worker = Worker(engine, transport.send, telemetry, changed=transport.beat_now, breaker=breaker)
 
-    def heartbeat() -> Heartbeat:
-        return Heartbeat(
-            worker="w",
-            address=transport.address,
-            region=region,
-            state=worker.state,
-            engine="scripted",
-            model="scripted",
-            languages=("en",),
-            capacity=8,
-            active=worker.active,
-        )
-
+    heartbeat = heartbeat_of(worker, transport, region)
     recycling = Recycling(0, Drift(0), 0.0)
     life = Life(worker, transport, telemetry, heartbeat, recycling, Limits(drain_s, 60.0))
     ending = asyncio.create_task(life.live())

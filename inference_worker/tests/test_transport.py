@@ -14,7 +14,7 @@ from inference_worker.engines.scripted import SENTENCES, ScriptedEngine
 from inference_worker.loop import Worker
 from inference_worker.scheduler import Wait
 from inference_worker.telemetry import Telemetry
-from inference_worker.tests.gateways import FakeGateway, gateway
+from inference_worker.tests.gateways import FakeGateway, gateway, heartbeat_of
 from inference_worker.tests.house import end, opening, silence
 from inference_worker.transport import Transport
 from ops.local import ports, valkey
@@ -25,7 +25,6 @@ from wire.messages import (
     Ended,
     Envelope,
     Failed,
-    Heartbeat,
     Opened,
     Progress,
     WorkerState,
@@ -61,19 +60,7 @@ async def running(url: str, *, silent_s: float = 10.0, max_waiting: int = 2000) 
     )
     await transport.open()
 
-    def heartbeat() -> Heartbeat:
-        return Heartbeat(
-            worker="w",
-            address=transport.address,
-            region=region,
-            state=worker.state,
-            engine="scripted",
-            model="scripted",
-            languages=("en",),
-            capacity=64,
-            active=worker.active,
-        )
-
+    heartbeat = heartbeat_of(worker, transport, region)
     carrying = asyncio.create_task(transport.run(worker, heartbeat))
     working = asyncio.create_task(worker.run())
     try:

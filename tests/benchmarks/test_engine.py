@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 
 from tests.benchmarks import engine, machine
@@ -66,7 +64,6 @@ def test_a_model_that_is_not_there_is_named() -> None:
         engine.run(model="/nowhere/x.nemo")
 
 
-@pytest.mark.skipif(find_spec("nemo") is None, reason="needs nemo_toolkit")
 def test_a_short_race() -> None:
     import torch
 

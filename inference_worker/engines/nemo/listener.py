@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from inference_worker.engines.nemo.decoder import Tokens
 from inference_worker.engines.nemo.recogniser import Chunk, Sound
 from inference_worker.engines.nemo.words import Spoken, Vocabulary, Writer
 from inference_worker.engines.partials import Partials
+from inference_worker.engines.report import Report, milliseconds
 from inference_worker.engines.silero import WINDOW
 from wire.messages import SAMPLE_RATE, StreamOptions, Word
 
@@ -23,23 +24,12 @@ from wire.messages import SAMPLE_RATE, StreamOptions, Word
 NO_WORDS_FOR = SAMPLE_RATE * 800 // 1000
 
 
-def milliseconds(position: int) -> int:
-    return position * 1000 // SAMPLE_RATE
-
-
 @dataclass(frozen=True)
 class Grid:
     """How the model sees time."""
 
     chunk: int  # samples of a chunk
     frame: int  # samples of one of its frames
-
-
-@dataclass
-class Report:
-    hypotheses: list[Hypothesis] = field(default_factory=list)
-    speech_started_ms: int | None = None
-    flushed: bool = False
 
 
 class Listener:
@@ -146,16 +136,7 @@ class Listener:
         if self._writer.has_words:
             needed = min(needed, self._said_until)
         self._confirmed = max(self._confirmed, min(needed, self._end))
-        heard_until = self._endpointer.heard_until
-        return Output(
-            slot=self.slot,
-            processed=self._end,
-            confirmed=self._confirmed,
-            hypotheses=tuple(report.hypotheses),
-            speech_started_ms=report.speech_started_ms,
-            flushed=report.flushed,
-            speech_end=self._end if heard_until is None else min(heard_until, self._end),
-        )
+        return report.output(self.slot, self._end, self._confirmed, self._endpointer.heard_until)
 
     def _partial(self, now: float) -> Hypothesis | None:
         speaking = self._endpointer.speaking

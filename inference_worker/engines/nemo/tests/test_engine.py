@@ -11,7 +11,7 @@ from inference_worker import engines
 from inference_worker.engines.base import EngineOutOfMemory, EngineStartError, Row
 from inference_worker.engines.nemo import engine as engine_module
 from inference_worker.engines.nemo import recogniser
-from inference_worker.engines.nemo.engine import MOST_ROWS
+from inference_worker.engines.nemo.engine import MOST_ROWS, NemoEngine
 from inference_worker.engines.nemo.graphs import Compute, Floats, Integers
 from inference_worker.engines.nemo.recogniser import Computed
 from inference_worker.engines.nemo.tests import tiny
@@ -181,20 +181,25 @@ def test_many_flushes_leave_nothing_behind() -> None:
     assert (output.processed, output.flushed) == (200 * 100, True)
 
 
+def take_for_speech(engine: NemoEngine, chance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the detector hears."""
+    real = engine._recogniser.step
+
+    def step_with(chunks: list[recogniser.Chunk]) -> list[recogniser.Sound]:
+        return [
+            recogniser.Sound(sound.tokens, [(chance, level) for _, level in sound.speech])
+            for sound in real(chunks)
+        ]
+
+    monkeypatch.setattr(engine._recogniser, "step", step_with)
+
+
 def test_words_are_final_though_noise_goes_on_that_sounds_like_speech(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The detector always hears somebody speak; the model hears no more words."""
     engine = tiny.engine()
-    real = engine._recogniser.step
-
-    def loud(chunks: list[recogniser.Chunk]) -> list[recogniser.Sound]:
-        return [
-            recogniser.Sound(sound.tokens, [(0.99, level) for _, level in sound.speech])
-            for sound in real(chunks)
-        ]
-
-    monkeypatch.setattr(engine._recogniser, "step", loud)
+    take_for_speech(engine, 0.99, monkeypatch)
     audio = np.concatenate([spoken.some(1, 2), tiny.noise(3 * SAMPLE_RATE, level=3e-4)])
     heard = listen(engine, audio)
     spoken_until = (len(spoken.some(1, 2)) - SAMPLE_RATE) // 16
@@ -207,15 +212,7 @@ def test_words_are_final_though_noise_goes_on_that_sounds_like_speech(
 
 def test_words_are_final_though_no_detector_heard_speech(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = tiny.engine()
-    real = engine._recogniser.step
-
-    def deaf(chunks: list[recogniser.Chunk]) -> list[recogniser.Sound]:
-        return [
-            recogniser.Sound(sound.tokens, [(0.0, level) for _, level in sound.speech])
-            for sound in real(chunks)
-        ]
-
-    monkeypatch.setattr(engine._recogniser, "step", deaf)
+    take_for_speech(engine, 0.0, monkeypatch)
     audio = np.concatenate([spoken.some(1, 2), np.zeros(3 * SAMPLE_RATE, np.float32)])
     outputs = listen(engine, audio).outputs
     finals = [h for output in outputs[:-1] for h in output.hypotheses if h.is_final]

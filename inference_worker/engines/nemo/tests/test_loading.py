@@ -60,8 +60,8 @@ def test_a_context_that_it_was_not_trained_for(right: int) -> None:
     assert said.endswith("was trained for 0, 1, 6, 13.")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there() -> None:
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "torch finds no GPU" in refusal(TINY, device="cuda")
 
 

@@ -4,7 +4,6 @@ never reach the stream that holds it next."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -49,6 +48,3 @@ class SlotArena(Generic[Holder]):
         self._holders[lease.slot] = None
         self._free.append(lease.slot)
         return True
-
-    def __iter__(self) -> Iterator[Holder]:
-        return (holder for holder in self._holders if holder is not None)

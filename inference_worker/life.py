@@ -34,7 +34,8 @@ log = structlog.get_logger("worker")
 
 
 class Exit(IntEnum):
-    """What the process ends with. All but the first ask whoever supervises it to start it again."""
+    """What the process ends with. BROKE and those after CANNOT_START ask whoever supervises it to start it
+    again; what cannot start needs another configuration first."""
 
     STOPPED = 0
     BROKE = 1

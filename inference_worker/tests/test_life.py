@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from inference_worker.breaker import Breaker
+from inference_worker.engines.base import EngineStartError
 from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, Trouble
 from inference_worker.life import Exit, Life, Limits
 from inference_worker.loop import Worker
@@ -40,20 +41,26 @@ class Living:
             return await self.ending
 
 
+def life_of(
+    url: str, region: str, engine: ScriptedEngine, drain_s: float, breaker: Breaker | None
+) -> tuple[Worker, Life, Recycling]:
+    telemetry = Telemetry()
+    transport = Transport(url, region, telemetry)
+    worker = Worker(engine, transport.send, telemetry, changed=transport.beat_now, breaker=breaker)
+    recycling = Recycling(0, Drift(0), 0.0)
+    heartbeat = heartbeat_of(worker, transport, region)
+    return worker, Life(worker, transport, telemetry, heartbeat, recycling, Limits(drain_s, 60.0)), recycling
+
+
 @asynccontextmanager
 async def living(
     url: str, trouble: Trouble, *, drain_s: float = 60.0, breaker: Breaker | None = None
 ) -> AsyncIterator[tuple[Living, FakeGateway]]:
     """A worker of this process, and a gateway that has heard that it is ready."""
-    telemetry, region = Telemetry(), f"t{uuid.uuid4().hex[:8]}"
+    region = f"t{uuid.uuid4().hex[:8]}"
     engine = ScriptedEngine(trouble=trouble)
     engine.warm_up = lambda: None  # type: ignore[method-assign]
-    transport = Transport(url, region, telemetry)
-    worker = Worker(engine, transport.send, telemetry, changed=transport.beat_now, breaker=breaker)
-
-    heartbeat = heartbeat_of(worker, transport, region)
-    recycling = Recycling(0, Drift(0), 0.0)
-    life = Life(worker, transport, telemetry, heartbeat, recycling, Limits(drain_s, 60.0))
+    worker, life, recycling = life_of(url, region, engine, drain_s, breaker)
     ending = asyncio.create_task(life.live())
     try:
         async with gateway(url, region) as g:
@@ -105,6 +112,20 @@ async def test_told_to_stop_it_is_not_recycled(valkey_server: str) -> None:
         g.say(*silence(1, start=16_000), end())
         await g.over()
         assert await lives.over() is Exit.STOPPED
+
+
+async def test_what_the_warm_up_finds_out_is_said_in_a_sentence(
+    valkey_server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warm_up() -> None:
+        raise EngineStartError("MAX_STREAMS is 9000. Lower it.")
+
+    engine = ScriptedEngine()
+    engine.warm_up = warm_up  # type: ignore[method-assign]
+    _, life, _ = life_of(valkey_server, f"t{uuid.uuid4().hex[:8]}", engine, 60.0, None)
+    async with asyncio.timeout(15):
+        assert await life.live() is Exit.CANNOT_START
+    assert "The inference worker cannot start: MAX_STREAMS is 9000. Lower it." in capsys.readouterr().err
 
 
 async def test_an_engine_that_never_works_again_ends_the_process(valkey_server: str) -> None:

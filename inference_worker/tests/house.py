@@ -50,6 +50,10 @@ class House:
     def heard(self, kind: type[Message], stream: str = "s", gateway: str = "gateway") -> list[Message]:
         return [i for i in self.sent.get(gateway, []) if isinstance(i, kind) and i.stream == stream]
 
+    async def a_turn(self) -> None:
+        """For the worker, between two things that are said to it. Nothing is waited for."""
+        await asyncio.sleep(0)
+
     async def until(self, true: Callable[[], object]) -> None:
         """Looks again whenever something was sent, and now and then, until a deadline."""
         async with asyncio.timeout(DEADLINE_S):

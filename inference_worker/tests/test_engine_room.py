@@ -123,7 +123,7 @@ async def test_ten_thousand_openings_and_abortions_between_faults_leave_nothing_
             trouble.spoiling_slots = {chance.randrange(16)} if chance.random() < 0.2 else set()
             trouble.fail_always = chance.random() < 0.02
             if chance.random() < 0.3:
-                await asyncio.sleep(0)
+                await h.a_turn()
             if number % 10 == 9:  # let it come to a step or two, whatever else is to do
                 before = engine.steps
                 trouble.fail_always = False
@@ -179,6 +179,6 @@ async def test_who_asks_for_streams_all_the_time_does_not_keep_the_engine_from_b
         async with asyncio.timeout(10):
             while h.worker.state is not WorkerState.READY:
                 h.say(opening("x"))
-                await asyncio.sleep(0)
+                await h.a_turn()
         h.say(opening("y", epoch=2), *silence(1, "y", epoch=2), end("y", epoch=2))
         assert isinstance(await h.over("y"), Ended)

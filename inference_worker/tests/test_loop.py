@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 
@@ -118,7 +117,7 @@ async def test_company_is_waited_for_until_all_are_there() -> None:
     async with house(wait=Wait(60, 60, 60, 60)) as h:
         h.say(opening("a"), opening("b"), opening("file", recorded=True), *silence(0.2, "a"))
         for _ in range(10):
-            await asyncio.sleep(0)
+            await h.a_turn()
         assert not h.heard(Progress, "a")
         h.say(*silence(0.2, "b"))
         await h.until(lambda: h.heard(Progress, "a") and h.heard(Progress, "b"))
@@ -314,7 +313,7 @@ async def test_thousands_of_openings_and_abortions_at_any_time_leak_no_slot() ->
             if number % 500 == 499:
                 h.worker.gateway_lost("g1")
             if chance.random() < 0.3:
-                await asyncio.sleep(0)
+                await h.a_turn()
             here = {name: kind for name, kind in here.items() if name in h.worker._streams}
             assert h.worker.active == len(here)
             assert sum(here.values()) <= 4

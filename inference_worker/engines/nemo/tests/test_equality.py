@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from functools import cache
 
@@ -80,7 +79,7 @@ async def test_however_the_audio_is_cut_on_its_way_to_the_worker() -> None:
             if position + part >= len(pcm):
                 there.say(end(name))
                 del waiting[name]
-            await asyncio.sleep(0)
+            await there.a_turn()
         for number in range(len(clips())):
             assert isinstance(await there.over(str(number)), Ended)
             words = [word for final in there.heard(Final, str(number)) for word in final.words]

@@ -11,6 +11,9 @@ from metering.fields import MAX_MS, Malformed
 
 LIVE, RECORDED = "live", "recorded"
 KINDS = (LIVE, RECORDED)
+# Who says so: the gateway that heard it from the worker, or the worker's own log, by reconciliation.
+GATEWAY, INFERENCE_LOG = "gateway", "inference_log"
+SOURCES = (GATEWAY, INFERENCE_LOG)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class UsageEvent:
     worker: str
     tags: tuple[str, ...] = ()
     kind: str = LIVE
+    processed_at: str = ""  # ISO 8601 with a zone; a gateway of before did not say: when it is recorded
+    source: str = GATEWAY
 
     @property
     def event_id(self) -> str:
@@ -53,6 +58,8 @@ def parse(raw: object) -> UsageEvent:
         tags=fields.tags(raw),
         # A gateway of before did not say.
         kind=fields.one_of({"kind": LIVE, **raw}, "kind", KINDS),
+        processed_at=fields.moment(raw, "processed_at") if raw.get("processed_at") else "",
+        source=fields.one_of({"source": GATEWAY, **raw}, "source", SOURCES),
     )
     if event.to_ms <= event.from_ms:
         raise Malformed("to_ms is not after from_ms")

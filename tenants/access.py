@@ -19,8 +19,12 @@ from tenants.errors import (
     KeyMissing,
     KeyRevoked,
     KeyUnknown,
+    OnHold,
     OriginNotAllowed,
+    PaymentOverdue,
+    PrepaidUsedUp,
     ScopeMissing,
+    SpendCapReached,
     TenantSuspended,
 )
 from tenants.limits import UNLIMITED, Limits
@@ -42,6 +46,22 @@ class TenantState(StrEnum):
     SUSPENDED = "suspended"
 
 
+class Hold(StrEnum):
+    """Why audio of a tenant is not taken, though its keys are good. Metering sets it and takes it back."""
+
+    NONE = ""
+    SPEND_CAP = "spend_cap"
+    PREPAID = "prepaid"
+    PAYMENT = "payment"
+
+
+ON_HOLD: dict[str, type[OnHold]] = {
+    Hold.SPEND_CAP: SpendCapReached,
+    Hold.PREPAID: PrepaidUsedUp,
+    Hold.PAYMENT: PaymentOverdue,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
     """All that is known of a key, as of when it was read. The secret itself is nowhere in it."""
@@ -59,6 +79,7 @@ class KeyGrant:
     plan: str = ""  # its name
     plan_limits: Limits = UNLIMITED
     project_limits: Limits = UNLIMITED
+    hold: str = Hold.NONE
 
 
 # Compared with when there is no grant, so that an unknown prefix costs what a wrong secret costs.
@@ -98,6 +119,14 @@ def check_use(grant: KeyGrant, *, scope: str | None, origin: str | None, now: da
         raise OriginNotAllowed()
     if scope is not None and scope not in grant.scopes:
         raise ScopeMissing(f"This API key lacks the scope {str(scope)!r}. Issue a key that has it.")
+    if scope == Scope.LISTEN:
+        check_hold(grant)
+
+
+def check_hold(grant: KeyGrant) -> None:
+    """Refuse audio of a tenant that is on hold. A hold that this version does not know is one all the same."""
+    if grant.hold:
+        raise ON_HOLD.get(grant.hold, OnHold)()
 
 
 def check_state(grant: KeyGrant, *, now: datetime) -> None:

@@ -12,6 +12,10 @@ TenantsError
 │   ├── TokenExpired     401 token_expired
 │   ├── TokenNotAllowed  403 token_not_allowed
 │   ├── TenantSuspended  403 tenant_suspended
+│   ├── OnHold           audio is refused, nothing else is
+│   │   ├── SpendCapReached  402 spend_cap_reached
+│   │   ├── PrepaidUsedUp    402 prepaid_used_up
+│   │   └── PaymentOverdue   402 payment_overdue
 │   ├── OriginNotAllowed 403 origin_not_allowed
 │   └── ScopeMissing     403 scope_missing
 ├── Refused              a change that is not theirs to make, or that makes no sense
@@ -104,6 +108,32 @@ class TenantSuspended(AccessError):
 
     code = "tenant_suspended"
     status = 403
+
+
+class OnHold(AccessError):
+    """Audio is not taken at the moment, for a reason of money."""
+
+    code = "on_hold"
+    status = 402
+
+
+class SpendCapReached(OnHold):
+    """The account has reached its spend cap for this billing period. Raise the cap, or wait for the next period.
+    What is past the cap is not charged."""
+
+    code = "spend_cap_reached"
+
+
+class PrepaidUsedUp(OnHold):
+    """The prepaid credit of this account is used up. Add credit to go on. What is past it is not charged."""
+
+    code = "prepaid_used_up"
+
+
+class PaymentOverdue(OnHold):
+    """A payment of this account has failed and its grace period is over. Pay the open invoice to go on."""
+
+    code = "payment_overdue"
 
 
 class OriginNotAllowed(AccessError):

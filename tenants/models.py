@@ -14,7 +14,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Upper
 
-from tenants.access import Scope, TenantState
+from tenants.access import Hold, Scope, TenantState
 from tenants.limits import DEFAULT_PLAN, NAMES
 from tenants.permissions import Role
 from tenants.users import UserManager
@@ -89,6 +89,9 @@ class Tenant(models.Model):
     )
     state = models.CharField(max_length=16, choices=_choices(*TenantState), default=TenantState.ACTIVE.value)
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="tenants", default=DEFAULT_PLAN)
+    hold = models.CharField(
+        max_length=16, choices=_choices(*Hold), default=Hold.NONE.value, blank=True, editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -22,7 +22,7 @@ from tenants.access import KeyGrant
 from tenants.models import Member, User
 
 _GRANT = """tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, allowed_origins,
-            tenant_state, plan, plan_limits, project_limits"""
+            tenant_state, plan, plan_limits, project_limits, hold"""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def find_key(
 
 
 def changes_since(moment: int | None) -> Changes:
-    """Every key issued, revoked, rotated, re-dated, or whose tenant or project changed state or limits,
-    since `moment`.
+    """Every key issued, revoked, rotated, re-dated, or whose tenant or project changed state, limits or
+    hold, since `moment`.
 
     Begin with None: no grants, and the present moment. Then ask again and again, each time with the moment
     that the last answer gave. For each grant: replace the cached one of that `prefix` (also a cached None),
@@ -92,7 +92,7 @@ def members() -> QuerySet[Member]:
 
 def _grant(row: tuple[Any, ...]) -> KeyGrant:
     tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, *more = row
-    allowed_origins, state, plan, plan_limits, project_limits = more
+    allowed_origins, state, plan, plan_limits, project_limits, hold = more
     return KeyGrant(
         tenant_id=tenant_id,
         project_id=project_id,
@@ -107,4 +107,5 @@ def _grant(row: tuple[Any, ...]) -> KeyGrant:
         plan=plan,
         plan_limits=limits.from_json(json.loads(plan_limits)),
         project_limits=limits.from_json(json.loads(project_limits)),
+        hold=hold,
     )

@@ -27,6 +27,18 @@ from config.parsers import (
     url,
     zero_or,
 )
+from config import env_money
+from config.env_money import GRACE_DAYS as GRACE_DAYS
+from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
+from config.env_money import INFERENCE_LOG_DIR as INFERENCE_LOG_DIR
+from config.env_money import PUBLIC_URL as PUBLIC_URL
+from config.env_money import RECEIPT_KEYS as RECEIPT_KEYS
+from config.env_money import SELLER as SELLER
+from config.env_money import STRIPE_API_BASE as STRIPE_API_BASE
+from config.env_money import STRIPE_API_KEY as STRIPE_API_KEY
+from config.env_money import STRIPE_WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET
+from config.env_money import USAGE_EVERY_SECONDS as USAGE_EVERY_SECONDS
+from config.env_money import USAGE_SPOOL_DIR as USAGE_SPOOL_DIR
 from config.variable import EnvError as EnvError
 from config.variable import Variable as Variable
 
@@ -193,14 +205,6 @@ RECORDED_WAIT_SECONDS = Variable(
     "How long recorded audio may wait for room on a worker before it gets 503.",
     "30",
 )
-USAGE_EVERY_SECONDS = Variable(
-    "USAGE_EVERY_SECONDS",
-    number(0.1, 300),
-    "5",
-    "Seconds of audio between two usage events of a stream.",
-    "5",
-)
-
 # ---- inference worker
 
 ENGINE = Variable(
@@ -340,8 +344,10 @@ DRAIN_SECONDS = Variable(
 
 
 def variables() -> list[Variable[object]]:
-    """All of them, in the order in which they are written above."""
-    return [cast(Variable[object], value) for value in globals().values() if isinstance(value, Variable)]
+    """All of them, in the order in which they are written: above, then in `env_money`."""
+    found = [cast(Variable[object], value) for value in globals().values() if isinstance(value, Variable)]
+    money = {id(value) for value in vars(env_money).values()}
+    return sorted(found, key=lambda variable: id(variable) in money)
 
 
 def check(environ: Mapping[str, str] = os.environ, *, among: list[Variable[object]] | None = None) -> None:

@@ -5,6 +5,7 @@ No message quotes the text: it may be a secret.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable
@@ -153,6 +154,26 @@ def url(*schemes: str) -> Callable[[str], str]:
         return raw
 
     return parse
+
+
+def optional_url(*schemes: str) -> Callable[[str], str]:
+    other = url(*schemes)
+    return lambda raw: other(raw) if raw else ""
+
+
+def receipt_keys(raw: str) -> tuple[tuple[str, bytes], ...]:
+    """`name:seed` and more with commas; a seed is 32 bytes in base64url without padding."""
+    found = []
+    for part in filter(None, (part.strip() for part in raw.split(","))):
+        key_name, _, seed = part.partition(":")
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", key_name):
+            raise ValueError("has a key without a name such as 2026-11 before its colon")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{43}", seed):
+            raise ValueError("has a seed that is not 32 bytes in base64url (43 characters)")
+        found.append((key_name, base64.urlsafe_b64decode(f"{seed}=")))
+    if len({key_name for key_name, _ in found}) < len(found):
+        raise ValueError("has two keys of the same name")
+    return tuple(found)
 
 
 def key(least: int) -> Callable[[str], str]:

@@ -7,7 +7,13 @@ from tenants.services.audit import Actor
 from tenants.services.keys import issue_key, revoke_key, rotate_key, touch_keys
 from tenants.services.limits import change_plan, create_plan, set_plan, set_project_limits
 from tenants.services.members import add_member, change_role, remove_member
-from tenants.services.tenants import archive_project, create_project, create_tenant, set_tenant_state
+from tenants.services.tenants import (
+    archive_project,
+    create_project,
+    create_tenant,
+    set_hold,
+    set_tenant_state,
+)
 
 __all__ = [
     "Actor",
@@ -22,6 +28,7 @@ __all__ = [
     "remove_member",
     "revoke_key",
     "rotate_key",
+    "set_hold",
     "set_plan",
     "set_project_limits",
     "set_tenant_state",

@@ -8,7 +8,7 @@ import uuid
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from tenants.access import TenantState
+from tenants.access import Hold, TenantState
 from tenants.errors import NameMissing, SlugMalformed, SlugTaken
 from tenants.models import Member, Project, Tenant, User
 from tenants.permissions import Permission, Role
@@ -51,6 +51,16 @@ def set_tenant_state(tenant: Tenant, state: TenantState, *, actor: Actor = None)
         tenant.state = state.value
         tenant.save(update_fields=["state"])
         record(actor, tenant.id, f"tenant.{state.value}", tenant.id)
+
+
+def set_hold(tenant: Tenant, hold: Hold, *, reason: str = "", actor: Actor = None) -> None:
+    """Take no more audio of this tenant, or take it again. Gateways hear of it as of a revoked key. Staff and the
+    system only. Setting what is set already changes nothing."""
+    permit(user_of(actor), tenant.id, Permission.OWNERS_WRITE)
+    with tenant_scope(tenant.id):
+        if Tenant.objects.filter(id=tenant.id).exclude(hold=hold.value).update(hold=hold.value):
+            record(actor, tenant.id, "tenant.hold_changed", tenant.id, hold=hold.value, reason=reason)
+        tenant.hold = hold.value
 
 
 def create_project(tenant: Tenant, name: str, *, actor: Actor = None) -> Project:

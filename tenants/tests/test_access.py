@@ -108,6 +108,7 @@ def test_the_codes_are_stable_and_no_message_holds_a_secret():
         "key_missing": 401, "key_malformed": 401, "key_unknown": 401, "key_expired": 401, "key_revoked": 401,
         "token_malformed": 401, "token_invalid": 401, "token_expired": 401, "token_not_allowed": 403,
         "scope_missing": 403, "origin_not_allowed": 403, "tenant_suspended": 403,
+        "on_hold": 402,
     }  # fmt: skip
     with pytest.raises(errors.KeyUnknown) as caught:
         check(secret=keytext.generate()[1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import uuid
+from decimal import Decimal
 
 import pytest
 from django.apps import apps
@@ -49,9 +50,8 @@ def make_row(model, tenant, **given):
 
 
 def required(field):
-    return not (
-        field.null or field.has_default() or field.primary_key or getattr(field, "auto_now_add", False)
-    )
+    numbered = field.primary_key and field.get_internal_type() != "BigIntegerField"
+    return not (field.null or field.has_default() or numbered or getattr(field, "auto_now_add", False))
 
 
 def value(field, tenant):
@@ -67,6 +67,8 @@ def value(field, tenant):
     makers = {
         "UUIDField": uuid.uuid4,
         "DateTimeField": timezone.now,
+        "DateField": lambda: timezone.now().date(),
+        "DecimalField": lambda: Decimal(1),
         "BinaryField": lambda: secrets.token_bytes(32),
         "EmailField": lambda: f"{secrets.token_hex(6)}@rows.example",
         "ArrayField": list,
@@ -77,7 +79,9 @@ def value(field, tenant):
         return makers[kind]()
     if "Integer" in kind:
         return next(COUNTER)
-    return "x" + secrets.token_hex(5)
+    if field.max_length == 3:
+        return "USD"  # a currency
+    return "x" + secrets.token_hex(5)[: (field.max_length or 99) - 1]
 
 
 def own_row(model, tenant):

@@ -74,7 +74,7 @@ def test_the_look_up_tells_nothing_but_grants(acme):
         cursor.execute("SELECT has_function_privilege('public', oid, 'EXECUTE') FROM pg_proc WHERE prosecdef")
         open_to_all = {row[0] for row in cursor.fetchall()}
     assert {name for name, *_ in functions} == {
-        "tenants_find_grant", "tenants_grants_changed", "tenants_touch_keys",
+        "metering_ship", "tenants_find_grant", "tenants_grants_changed", "tenants_touch_keys",
     }  # fmt: skip
     assert all(
         config == ["search_path=pg_catalog, pg_temp"] and owner == "stenogate_app_staff"

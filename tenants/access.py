@@ -124,7 +124,7 @@ def check_use(grant: KeyGrant, *, scope: str | None, origin: str | None, now: da
 
 
 def check_hold(grant: KeyGrant) -> None:
-    """Refuse audio of a tenant that is on hold. A hold that this version does not know is one all the same."""
+    """Refuse audio of a tenant that is on hold, also for a reason that this version does not know."""
     if grant.hold:
         raise ON_HOLD.get(grant.hold, OnHold)()
 

@@ -118,8 +118,8 @@ class OnHold(AccessError):
 
 
 class SpendCapReached(OnHold):
-    """The account has reached its spend cap for this billing period. Raise the cap, or wait for the next period.
-    What is past the cap is not charged."""
+    """The account has reached its spend cap for this billing period. Raise the cap, or wait for the next
+    period. What is past the cap is not charged."""
 
     code = "spend_cap_reached"
 

@@ -10,6 +10,18 @@ import os
 from collections.abc import Mapping
 from typing import cast
 
+from config import env_money
+from config.env_money import GRACE_DAYS as GRACE_DAYS
+from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
+from config.env_money import INFERENCE_LOG_DIR as INFERENCE_LOG_DIR
+from config.env_money import PUBLIC_URL as PUBLIC_URL
+from config.env_money import RECEIPT_KEYS as RECEIPT_KEYS
+from config.env_money import SELLER as SELLER
+from config.env_money import STRIPE_API_BASE as STRIPE_API_BASE
+from config.env_money import STRIPE_API_KEY as STRIPE_API_KEY
+from config.env_money import STRIPE_WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET
+from config.env_money import USAGE_EVERY_SECONDS as USAGE_EVERY_SECONDS
+from config.env_money import USAGE_SPOOL_DIR as USAGE_SPOOL_DIR
 from config.parsers import (
     boolean,
     host,
@@ -27,18 +39,6 @@ from config.parsers import (
     url,
     zero_or,
 )
-from config import env_money
-from config.env_money import GRACE_DAYS as GRACE_DAYS
-from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
-from config.env_money import INFERENCE_LOG_DIR as INFERENCE_LOG_DIR
-from config.env_money import PUBLIC_URL as PUBLIC_URL
-from config.env_money import RECEIPT_KEYS as RECEIPT_KEYS
-from config.env_money import SELLER as SELLER
-from config.env_money import STRIPE_API_BASE as STRIPE_API_BASE
-from config.env_money import STRIPE_API_KEY as STRIPE_API_KEY
-from config.env_money import STRIPE_WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET
-from config.env_money import USAGE_EVERY_SECONDS as USAGE_EVERY_SECONDS
-from config.env_money import USAGE_SPOOL_DIR as USAGE_SPOOL_DIR
 from config.variable import EnvError as EnvError
 from config.variable import Variable as Variable
 

@@ -24,8 +24,8 @@ INFERENCE_LOG_DIR = Variable(
     "INFERENCE_LOG_DIR",
     text,
     "/var/lib/stenogate/inference-log",
-    "Where a worker keeps its own record of what it has processed until it is in the database. Empty: it keeps "
-    "none, and reconciliation has nothing to compare with.",
+    "Where a worker keeps its own record of what it has processed until it is in the database. Empty: it "
+    "keeps none, and reconciliation has nothing to compare with.",
     "",
 )
 INFERENCE_LOG_DATABASE_URL = Variable(
@@ -47,8 +47,8 @@ RECEIPT_KEYS = Variable(
     "RECEIPT_KEYS",
     receipt_keys,
     "2026-11:an-example-seed-of-43-characters-never-used",
-    "Ed25519 keys that sign receipts, as name:seed, the one in use first; older ones may follow. Make one with "
-    "manage.py receipt_key. Empty: no receipts.",
+    "Ed25519 keys that sign receipts, as name:seed, the one in use first; older ones may follow. Make one "
+    "with manage.py receipt_key. Empty: no receipts.",
     "",
     secret=True,
 )

@@ -54,8 +54,8 @@ def set_tenant_state(tenant: Tenant, state: TenantState, *, actor: Actor = None)
 
 
 def set_hold(tenant: Tenant, hold: Hold, *, reason: str = "", actor: Actor = None) -> None:
-    """Take no more audio of this tenant, or take it again. Gateways hear of it as of a revoked key. Staff and the
-    system only. Setting what is set already changes nothing."""
+    """Take no more audio of this tenant, or take it again. Gateways hear of it as of a revoked key. Staff and
+    the system only. Setting what is set already changes nothing."""
     permit(user_of(actor), tenant.id, Permission.OWNERS_WRITE)
     with tenant_scope(tenant.id):
         if Tenant.objects.filter(id=tenant.id).exclude(hold=hold.value).update(hold=hold.value):

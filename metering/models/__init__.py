@@ -11,6 +11,8 @@ from metering.models.outbox import WebhookEvent as WebhookEvent
 from metering.models.plans import PlanVersion as PlanVersion
 from metering.models.plans import Price as Price
 from metering.models.receipts import Receipt as Receipt
+from metering.models.receipts import ReceiptDue as ReceiptDue
+from metering.models.receipts import ReceiptHead as ReceiptHead
 from metering.models.receipts import SigningKey as SigningKey
 from metering.models.reconciliation import Difference as Difference
 from metering.models.reconciliation import Reconciliation as Reconciliation

@@ -66,6 +66,7 @@ class LedgerEntry(models.Model):
         ]
         indexes = [
             models.Index(fields=["tenant", "processed_at"], name="ledger_processed"),
+            models.Index(fields=["tenant", "project_id", "processed_at"], name="ledger_of_project"),
             models.Index(fields=["tenant", "period", "seq"], name="ledger_period"),
             models.Index(fields=["tenant", "request_id"], name="ledger_request"),
         ]

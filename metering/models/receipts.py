@@ -12,6 +12,7 @@ class Receipt(models.Model):
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
     number = models.BigIntegerField()  # 1, 2, 3, … of the tenant
+    project_id = models.UUIDField()  # as in the body; no foreign key: receipts outlive projects
     request_id = models.CharField(max_length=128)
     revision = models.PositiveIntegerField(default=1)
     body = models.TextField()
@@ -28,9 +29,43 @@ class Receipt(models.Model):
                 fields=["tenant", "request_id", "revision"], name="receipt_revision_once"
             ),
         ]
+        indexes = [
+            models.Index(fields=["tenant", "-issued_at", "-id"], name="receipt_newest"),
+            models.Index(fields=["tenant", "project_id", "-issued_at", "-id"], name="receipt_of_project"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.request_id} r{self.revision}"
+
+
+class ReceiptHead(models.Model):
+    """The last receipt of a tenant, and its lock: whoever issues one holds it, so the chain is one, and a
+    receipt that is cut off at its end is missed. Not the account's: a stream's end waits for no posting."""
+
+    tenant = models.OneToOneField(
+        "tenants.Tenant", on_delete=models.PROTECT, related_name="+", primary_key=True
+    )
+    number = models.BigIntegerField(default=0)
+    hash = models.BinaryField(max_length=32, default=bytes(32))
+    ledger_seq = models.BigIntegerField(default=0)  # as far as the ledger has been looked through for streams
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.number}"
+
+
+class ReceiptDue(models.Model):
+    """A stream whose receipt is to be looked at: it has ended, or the ledger says something new of it."""
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
+    request_id = models.CharField(max_length=128)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "request_id"], name="receipt_due_once")]
+        indexes = [models.Index(fields=["due_at"], name="receipt_due")]
+
+    def __str__(self) -> str:
+        return self.request_id
 
 
 class SigningKey(models.Model):

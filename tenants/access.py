@@ -35,6 +35,8 @@ class Scope(StrEnum):
 
     LISTEN = "listen"
     USAGE_READ = "usage:read"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
     PROJECTS_READ = "projects:read"

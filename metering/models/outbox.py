@@ -55,6 +55,7 @@ class ProviderObject(models.Model):
     account = models.CharField(max_length=64)  # of the provider: a key of another account sees other objects
     name = models.CharField(max_length=200)  # "meter:ms", "product:audio", "price:amount:USD"
     provider_id = models.CharField(max_length=255)
+    starts_at = models.DateTimeField(null=True, blank=True)  # of a subscription: it bills nothing before
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -229,6 +229,12 @@ class AuditEntry(models.Model):
             models.Index(fields=["tenant", "-at", "-id"], name="audit_of_tenant"),
             models.Index(fields=["-at", "-id"], name="audit_newest"),
             models.Index(fields=["subject"], name="audit_of_subject"),
+            # Which plan a tenant was on when is asked whenever its usage is charged.
+            models.Index(
+                fields=["tenant", "at"],
+                condition=models.Q(action="tenant.plan_changed"),
+                name="audit_plan_changes",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -20,4 +20,5 @@ from metering.models.usage import InferenceLog as InferenceLog
 from metering.models.usage import InferenceRecord as InferenceRecord
 from metering.models.usage import Request as Request
 from metering.models.usage import Unposted as Unposted
+from metering.models.usage import Unsettled as Unsettled
 from metering.models.usage import UsageEvent as UsageEvent

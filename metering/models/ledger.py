@@ -46,6 +46,9 @@ class LedgerEntry(models.Model):
         "metering.Price", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     currency = models.CharField(max_length=3)
+    # Of audio, the period whose counter it stands in and moves: `period`, but for a correction of audio whose
+    # period is closed. That gives back by the old period's prices and tiers, in the period of today.
+    rated_in = models.DateField(null=True, blank=True)
     amount = models.DecimalField(**MONEY)
     waived = models.DecimalField(**MONEY, default=0)
 
@@ -77,12 +80,17 @@ class LedgerEntry(models.Model):
 
 class Counter(models.Model):
     """How much of a price line a tenant has used in a billing period: where in its tiers the next
-    millisecond stands. Derived from the ledger, kept under the account's lock, checked by `ledger verify`."""
+    millisecond stands. Derived from the ledger, kept under the account's lock, checked by `ledger verify`.
+
+    `ms` and `waived` are sums of the entries rated in this period; `charged` of those in this period that are
+    no credit. What has no price counts under the price id of nothing but zeros."""
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
     period = models.DateField()
     price_id = models.UUIDField()
     ms = models.BigIntegerField(default=0)
+    charged = models.DecimalField(**MONEY, default=0)
+    waived = models.DecimalField(**MONEY, default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "period", "price_id"], name="counter_once")]

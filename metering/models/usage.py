@@ -54,13 +54,33 @@ class Unposted(models.Model):
     transaction of its ledger entry."""
 
     event_id = models.BigIntegerField(primary_key=True)  # of UsageEvent.id
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
+    # The event beside it has the foreign key; a second look for each event would only cost.
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
 
     class Meta:
         indexes = [models.Index(fields=["tenant", "event_id"], name="unposted_of_tenant")]
 
     def __str__(self) -> str:
         return str(self.event_id)
+
+
+class Unsettled(models.Model):
+    """A stream that has ended and whose minimum charge nobody has looked at yet. Made in the transaction of its
+    entry in the request log, gone in that of the look."""
+
+    request = models.BigIntegerField(primary_key=True)  # of Request.id
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    next_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "next_at"], name="unsettled_of_tenant")]
+
+    def __str__(self) -> str:
+        return str(self.request)
 
 
 class InferenceRecord(models.Model):

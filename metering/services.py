@@ -9,6 +9,7 @@ from uuid import UUID
 
 from metering import models
 from metering.events import UsageEvent
+from metering.receipts.expected import expect
 from metering.requests import Request
 from tenants.scope import tenant_scope
 
@@ -29,6 +30,7 @@ def record_requests(requests: Iterable[Request]) -> None:
         with tenant_scope(tenant):
             rows = [_request_row(request) for request in group]
             models.Request.objects.bulk_create(rows, ignore_conflicts=True)
+            expect(tenant, [row.request_id for row in rows])
 
 
 def _by_tenant(records: Iterable[T], tenant_of: Callable[[T], str]) -> Iterator[tuple[UUID, Iterator[T]]]:

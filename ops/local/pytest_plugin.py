@@ -16,9 +16,13 @@ import pytest
 
 from config import env
 from ops.local import ports, postgres, valkey
+from ops.stripe.process import LocalStripe
 
 _OWN_POSTGRES = "DATABASE_URL" not in os.environ
 _OWN_VALKEY = "REDIS_URL" not in os.environ
+
+# A key of a Stripe sandbox is for the contract suite alone: no other test may reach a real Stripe.
+_SANDBOX_KEY = os.environ.get("STRIPE_API_KEY", "")
 
 # Nothing else of ours gets in from the shell, so a test run means the same everywhere.
 for _variable in env.variables():
@@ -61,6 +65,29 @@ def valkey_server() -> Iterator[str]:
         server = valkey.start(Path(folder) / "valkey", urlsplit(url).port or 0, durable=False)
         yield url
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def stripe_sandbox_key() -> str:
+    """STRIPE_API_KEY of the test run, if it is one of a sandbox; else empty."""
+    return _SANDBOX_KEY if _SANDBOX_KEY.startswith(("sk_test_", "rk_test_")) else ""
+
+
+@pytest.fixture(scope="session")
+def stripe_process() -> Iterator[LocalStripe]:
+    with _folder() as folder:
+        server = LocalStripe(Path(folder), ports.free_port())
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def local_stripe(stripe_process: LocalStripe) -> Iterator[LocalStripe]:
+    """The local Stripe, empty. A test in which it answered what Stripe's document forbids fails."""
+    stripe_process.control("reset")
+    yield stripe_process
+    if broken := stripe_process.control("broken")["broken"]:
+        pytest.fail(f"the local Stripe answered what Stripe's document forbids: {broken}")
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:

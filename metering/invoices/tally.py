@@ -1,0 +1,153 @@
+"""Adds up the ledger entries of a period: by what the invoice has lines for, by its summaries, by stream. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from metering.invoices.entries import Entry
+
+ZERO = Decimal(0)
+# How the references of money begin that was paid, or that a credit note gave back: it changes no total.
+PAYMENTS = ("stripe:", "payment:", "prepaid:", "credit_note:")
+MINIMUM = "minimum:"
+SUMMARIES = ("projects", "tags", "models", "kinds", "regions", "days")
+
+
+class MixedCurrencies(Exception):
+    """A period has ledger entries in more than one currency, so they have no sum. Correct them, by entries
+    that take the one currency's back, before this period is invoiced."""
+
+
+@dataclass
+class Sum:
+    ms: int = 0
+    amount: Decimal = ZERO
+    waived: Decimal = ZERO
+    count: int = 0
+
+    def add(self, entry: Entry) -> None:
+        self.ms += entry.ms
+        self.amount += entry.amount
+        self.waived += entry.waived
+        self.count += 1
+
+    @property
+    def gross(self) -> Decimal:
+        """What it would have cost without caps."""
+        return self.amount + self.waived
+
+
+def _sums() -> defaultdict[Any, Sum]:
+    return defaultdict(Sum)
+
+
+@dataclass
+class Stream:
+    """What one request used of one price line, with one set of attributes."""
+
+    first: Entry
+    late: bool
+    sum: Sum = field(default_factory=Sum)
+    ranges: list[tuple[str, int, int]] = field(default_factory=list)
+    corrected: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+@dataclass
+class Tally:
+    """By price line (its id, None: no line fits) or as they come."""
+
+    usage: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
+    corrections: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
+    earlier_corrections: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
+    minimums: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
+    adjustments: list[Entry] = field(default_factory=list)
+    credits: list[Entry] = field(default_factory=list)
+    payments: list[Entry] = field(default_factory=list)
+    streams: dict[tuple[Any, ...], Stream] = field(default_factory=dict)
+    summaries: dict[str, defaultdict[str, Sum]] = field(
+        default_factory=lambda: {name: _sums() for name in SUMMARIES}
+    )
+    all: Sum = field(default_factory=Sum)
+    first_seq: int = 0
+    last_seq: int = 0
+    currency: str = ""
+
+
+def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo, *, prepaid: bool) -> Tally:
+    found = Tally()
+    used: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)  # ranges of this period, by stream
+    for entry in entries:
+        if found.currency not in ("", entry.currency):
+            raise MixedCurrencies(f"{MixedCurrencies.__doc__} Entry {entry.seq} is in {entry.currency}.")
+        found.currency = entry.currency
+        found.first_seq = found.first_seq or entry.seq
+        found.last_seq = entry.seq
+        found.all.add(entry)
+        if entry.kind in ("credit", "adjustment"):
+            if _is_payment(entry, prepaid):
+                found.payments.append(entry)
+                continue
+            _money(found, entry)
+        else:
+            _audio(found, entry, used, starts_at)
+        _summarise(found, entry, zone)
+    return found
+
+
+def _is_payment(entry: Entry, prepaid: bool) -> bool:
+    return entry.reference.startswith(PAYMENTS) or (prepaid and entry.kind == "credit")
+
+
+def _money(found: Tally, entry: Entry) -> None:
+    if entry.kind == "credit":
+        found.credits.append(entry)
+    elif entry.reference.startswith(MINIMUM):
+        found.minimums[entry.price_id].add(entry)
+    else:
+        found.adjustments.append(entry)
+
+
+def _audio(
+    found: Tally, entry: Entry, used: dict[str, list[tuple[int, int]]], starts_at: datetime
+) -> None:
+    span = (entry.from_ms or 0, entry.to_ms or 0)
+    late = entry.processed_at < starts_at
+    if entry.kind == "usage":
+        found.usage[entry.price_id].add(entry)
+        used[entry.stream].append(span)
+    else:
+        # What this period's usage did not count, an earlier one's did.
+        here = any(start < span[1] and span[0] < end for start, end in used.get(entry.stream, ()))
+        (found.corrections if here else found.earlier_corrections)[entry.price_id].add(entry)
+    key = (
+        entry.request_id, entry.price_id, late, entry.project_id, entry.key_id, entry.model,
+        entry.usage_kind, entry.region, *entry.tags,
+    )  # fmt: skip
+    stream = found.streams.get(key)
+    if stream is None:
+        stream = found.streams[key] = Stream(entry, late)
+    stream.sum.add(entry)
+    ranges = stream.ranges if entry.kind == "usage" else stream.corrected
+    if ranges and ranges[-1][0] == entry.stream and ranges[-1][2] == span[0]:
+        ranges[-1] = (entry.stream, ranges[-1][1], span[1])
+    else:
+        ranges.append((entry.stream, *span))
+
+
+def _summarise(found: Tally, entry: Entry, zone: ZoneInfo) -> None:
+    """A request of two tags counts under each of them; everything else adds up to the sub-total."""
+    by = found.summaries
+    by["projects"][str(entry.project_id or "")].add(entry)
+    for tag in set(entry.tags) or {""}:
+        by["tags"][tag].add(entry)
+    by["models"][entry.model].add(entry)
+    by["kinds"][entry.usage_kind].add(entry)
+    by["regions"][entry.region].add(entry)
+    by["days"][entry.processed_at.astimezone(zone).date().isoformat()].add(entry)

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from stenogate import client, server, source
+from stenogate import client, server, source, verify
 from stenogate.display import Display
 from stenogate.errors import ClientError, InputError
 
@@ -24,6 +24,8 @@ Streaming speech to text, from the command line.
 
   stenogate transcribe meeting.wav        watch the transcript grow as the recording plays
   stenogate transcribe --help             everything else
+  stenogate verify invoice.json receipts.jsonl
+                                          recompute a bill
 """
 
 TRANSCRIBE_ABOUT = """\
@@ -119,7 +121,27 @@ def parser() -> argparse.ArgumentParser:
         type=server.param,
         help="any other parameter of /v1/listen, such as endpointing=300; may be repeated",
     )
+    check = commands.add_parser(
+        "verify",
+        help="recompute an invoice from signed receipts",
+        description=verify.ABOUT,
+        epilog=verify.MORE,
+        formatter_class=raw,
+    )
+    check.set_defaults(run=_verify)
+    check.add_argument("invoice", metavar="INVOICE", type=Path, help="an invoice, as JSON")
+    check.add_argument("receipts", metavar="RECEIPTS", type=Path, help="its receipts, one a line")
+    check.add_argument(
+        "--keys",
+        metavar="FILE",
+        type=Path,
+        help="the published keys (default: keys.json beside the receipts)",
+    )
     return top
+
+
+def _verify(options: argparse.Namespace) -> int:
+    return verify.run(options.invoice, options.receipts, options.keys, sys.stdout)
 
 
 def _transcribe(options: argparse.Namespace) -> int:

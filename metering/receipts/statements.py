@@ -20,7 +20,8 @@ def of_events(request_id: str, events: Sequence[UsageEvent]) -> Statement:
     tenant_id = UUID(first.tenant)
     with tenant_scope(tenant_id):
         time_zone = accounts.account_of(tenant_id).time_zone
-        parts = tuple(_part(tenant_id, event, time_zone) for event in events if event.to_ms > event.from_ms)
+        history = plans.history_of(tenant_id)
+        parts = tuple(_part(event, history, time_zone) for event in events if event.to_ms > event.from_ms)
     return Statement(
         request_id=request_id,
         project=UUID(first.project),
@@ -57,9 +58,9 @@ def entries_of(request_id: str) -> list[LedgerEntry]:
     return list(rows)
 
 
-def _part(tenant_id: UUID, event: UsageEvent, time_zone: str) -> Part:
+def _part(event: UsageEvent, history: plans.History, time_zone: str) -> Part:
     at = datetime.fromisoformat(event.processed_at)
-    version = plans.version_at(tenant_id, at)
+    version = history.at(at)
     line = rating.choose(version, event.model, event.kind, event.region)
     price = None
     if version is not None and line is not None:

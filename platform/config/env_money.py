@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.parsers import number, optional_url, receipt_keys, text
+from config.parsers import integer, number, optional_url, receipt_keys, text
 from config.variable import Variable
 
 USAGE_EVERY_SECONDS = Variable(
@@ -88,4 +88,27 @@ GRACE_DAYS = Variable(
     "7",
     "Days that a customer whose payment has failed is still served.",
     "7",
+)
+PAYMENT_TERM_DAYS = Variable(
+    "PAYMENT_TERM_DAYS",
+    integer(0, 365),
+    "30",
+    "Days from an invoice's issue to its due date.",
+    "14",
+)
+MAIL_URL = Variable(
+    "MAIL_URL",
+    optional_url("smtp", "smtps"),
+    "smtps://billing:secret@mail.example.com:465",
+    "The mail server for invoices and notices to customers; smtps is TLS from the start, smtp turns to it by "
+    "STARTTLS where a user is named. Empty: nothing is mailed.",
+    "",
+    secret=True,
+)
+MAIL_FROM = Variable(
+    "MAIL_FROM",
+    text,
+    "Example Speech <billing@example.com>",
+    "Who that mail is from.",
+    "billing@localhost",
 )

@@ -32,7 +32,7 @@ BAD = {
 }
 ANYTHING = {
     "METRICS_TOKEN", "MODEL", "SCRIPTED_FILE", "INFERENCE_LOG_DIR", "USAGE_SPOOL_DIR", "SELLER",
-    "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
+    "MAIL_FROM", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
 }  # fmt: skip  # free text: no value of theirs is malformed
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from celery import Task, shared_task
 from django.db import IntegrityError, InterfaceError, OperationalError
 
-from metering import events, requests, services
+from metering import events, requests, services, stored
 from metering.events import UsageEvent
 from metering.fields import Malformed
 from metering.requests import Request
@@ -31,15 +31,18 @@ STUBBORNLY: dict[str, Any] = {
 
 
 @shared_task(name=UsageEvent.task, **STUBBORNLY)
-def record_usage(raw: list[dict[str, Any]]) -> None:
-    """Store usage events. A malformed one is named and left out, and keeps no other from being stored."""
+def record_usage(raw: list[dict[str, Any]], batch: str = "") -> None:
+    """Store usage events. A malformed one is named and left out, and keeps no other from being stored. Who
+    gave the batch a name waits to hear that it is stored."""
     _store(UsageEvent.task, raw, events.parse, lambda found: services.record(found))
+    stored.say(batch)
 
 
 @shared_task(name=Request.task, **STUBBORNLY)
-def record_requests(raw: list[dict[str, Any]]) -> None:
+def record_requests(raw: list[dict[str, Any]], batch: str = "") -> None:
     """Store entries of the request log, as `record_usage` stores events."""
     _store(Request.task, raw, requests.parse, lambda found: services.record_requests(found))
+    stored.say(batch)
 
 
 BY_NAME: dict[str, Task[Any, Any]] = {UsageEvent.task: record_usage, Request.task: record_requests}

@@ -79,14 +79,17 @@ class Emitter:
     def emit(self, records: Sequence[Record]) -> None:
         for record in records:
             if len(self._waiting) >= (self._limit or HARD_LIMIT):
-                self.dropped += 1
-                self._on_lost()
-                log.error("emitter: full, lost %s", record)
+                self._lose(record)
             else:
                 self._waiting.append(record)
         if self._waiting:
             self._empty.clear()
             self._arrived.set()
+
+    def _lose(self, record: Record) -> None:
+        self.dropped += 1
+        self._on_lost()
+        log.error("emitter: full, lost %s", record)
 
     @property
     def waiting(self) -> int:

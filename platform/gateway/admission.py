@@ -316,8 +316,9 @@ class Admission:
         for account, stream in holders:
             limit = account.limits.audio_ms_a_day
             if limit is not None and used_ms >= limit:
-                telemetry.limits_reached.labels("open_audio", account.kind).inc()
-                stream.fail(quotas.audio_used_up(account, quotas.until_midnight_s(now)))
+                error = quotas.audio_used_up(account, quotas.until_midnight_s(now))
+                if stream.wind_up(error):
+                    telemetry.limits_reached.labels("open_audio", account.kind).inc()
 
 
 def _unavailable() -> Unavailable:

@@ -24,7 +24,7 @@ from gateway import telemetry, tokens
 from gateway.errors import AccessRefused, AuthUnavailable, TooManyFailures
 from tenants import access
 from tenants.access import KeyGrant
-from tenants.errors import AccessError, KeyMissing, TokenNotAllowed
+from tenants.errors import AccessError, KeyMissing, OnHold, TokenNotAllowed
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +195,9 @@ class Authenticator:
                 prefix = access.prefix_of(given.secret)
                 found = await self._find(prefix, known_only=bool(wait_s))
                 grant = access.check(found, secret=given.secret, scope=needed, origin=origin, now=now)
+        except OnHold as error:
+            # Whoever hears this has proven to hold the key: nobody is guessing, however often he asks.
+            raise AccessRefused(error) from None
         except AccessError as error:
             if wait_s:
                 raise TooManyFailures(retry_after_s=wait_s) from None

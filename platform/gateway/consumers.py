@@ -197,7 +197,7 @@ class StreamConsumer(SocketConsumer):
         try:
             while True:
                 stream.tick()
-                while (message := stream.next_message()) is not None:
+                while (message := await stream.message()) is not None:
                     if not await self._say(message):
                         # Saying so would take as long again, and so would all that waits before it.
                         stream.fail(ClientTooSlow())
@@ -207,9 +207,13 @@ class StreamConsumer(SocketConsumer):
                 if (close := stream.session.close_to_send) is not None:
                     await self._say_goodbye(close)
                     return
-                # The deadline only ever moves later, so an alarm that rings early costs one more turn.
-                if alarm is None or alarm.when() <= loop.time():
-                    alarm = loop.call_at(stream.session.next_deadline(), stream.wake.set)
+                # The deadline moves later with all that comes, so an alarm that rings early costs one more
+                # turn; sooner only when the stream is wound up.
+                due = stream.session.next_deadline()
+                if alarm is None or alarm.when() <= loop.time() or alarm.when() > due:
+                    if alarm is not None:
+                        alarm.cancel()
+                    alarm = loop.call_at(due, stream.wake.set)
                 await stream.wake.wait()
                 stream.wake.clear()
         finally:

@@ -18,7 +18,8 @@ class Holder(Protocol):
     def processed_ms(self) -> int:
         """Of all its channels together, as it is billed."""
 
-    def fail(self, error: GatewayError) -> None: ...
+    def wind_up(self, error: GatewayError) -> bool:
+        """End it by name, with nothing lost. False when that is under way already."""
 
 
 class Door(Protocol):

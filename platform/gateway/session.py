@@ -5,12 +5,14 @@ to them is taken out through `…_to_send`. Every method may be called in any or
 comes in decoded: `receive_bytes` notes what was sent, `receive_audio` takes what it was.
 
     open ──CloseStream──▶ ending ──all lanes ended──▶ closed    (Summary, then 1000)
+      ├─────wind_up─────▶ ending ──all lanes ended──▶ closed    (Problem, then the error's close code)
       └──────── error, disconnect, time ────────────▶ closed    (Problem, then the error's close code)
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -55,6 +57,8 @@ from wire.messages import (
 MAX_BAD_MESSAGES = 20
 MAX_FLUSHES_WAITING = 16
 MAX_MESSAGES_WAITING = 256
+# For the worker to finish what it was sent before a stream was wound up.
+WIND_UP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,9 @@ class Session:
         self._bad_messages = 0
         self._to_client: list[ClientMessage] = []
         self._close: Close | None = None
+        self._why: GatewayError | None = None  # it is wound up
+        self._say_why = False  # and not only should it take too long
+        self._finish_by = math.inf
 
     @property
     def max_s(self) -> float:
@@ -199,7 +206,9 @@ class Session:
     def tick(self, now: float) -> None:
         if self.state is State.CLOSED:
             return
-        if now - self._opened_at >= self._limits.max_s:
+        if self._why is not None and now >= self._finish_by:
+            self.fail(self._why)
+        elif now - self._opened_at >= self._limits.max_s:
             self.fail(StreamTooLong(f"That is {self._limits.max_s:g} seconds."))
         elif self.state is State.OPEN:
             if self.window_full:
@@ -208,10 +217,27 @@ class Session:
                 self.fail(IdleTimeout(f"That is {self._limits.idle_s:g} seconds."))
 
     def next_deadline(self) -> float:
-        deadline = self._opened_at + self._limits.max_s
+        deadline = min(self._opened_at + self._limits.max_s, self._finish_by)
         if self.state is State.OPEN:
             deadline = min(deadline, self._heard_at + self._limits.idle_s)
         return deadline
+
+    def wind_up(self, error: GatewayError, now: float) -> bool:
+        """End the stream by name, but let nothing be lost: no more audio is taken, what was sent is finished,
+        and then it is said why. What takes longer than `WIND_UP_S` is failed. A client that has said by
+        itself that it is done hears its own end, if that comes in time. False when it is ending already."""
+        if self.state is State.CLOSED or self._why is not None:
+            return False
+        self._why, self._finish_by = error, now + WIND_UP_S
+        if self.state is State.OPEN:
+            for lane in self.lanes:
+                # As if the client had said Finalize: the last final is to end its turn in every dialect. What
+                # the decoder still holds is given up; it must not be billed.
+                lane.flush()
+                lane.end(min(lane.input_ms, lane.sent * 1000 // SAMPLE_RATE))
+            self._say_why = True
+            self.state = State.ENDING
+        return True
 
     def fail(self, error: GatewayError) -> None:
         """End the stream by name: a failure, a revoked key, a slow client, a stop."""
@@ -221,8 +247,7 @@ class Session:
             lane.abort()
             self._say_finals(lane, lane.release())
         self.bill()
-        self._to_client.append(Problem(error))
-        self._shut(Close(error.close_code, error.code))
+        self._end_with(error)
 
     def bill(self) -> None:
         """Meter all that has been processed, without waiting for more."""
@@ -312,14 +337,22 @@ class Session:
                 return
 
     def _ended(self, lane: Lane, item: Ended) -> None:
-        lane.progress(item.processed)
+        lane.complete(item)
         self._say_finals(lane, lane.release(from_finalize=lane.flushes_done < lane.flushes_asked))
         lane.bill()
         lane.ended = True
-        if all(lane.ended for lane in self.lanes):
+        if not all(lane.ended for lane in self.lanes):
+            return
+        if self._why is not None and self._say_why:
+            self._end_with(self._why)
+        else:
             audio_ms = max(lane.input_ms for lane in self.lanes)
             self._to_client.append(Summary(audio_ms, self._sha256.hexdigest(), self.billed_ms))
             self._shut(Close(1000))
+
+    def _end_with(self, error: GatewayError) -> None:
+        self._to_client.append(Problem(error))
+        self._shut(Close(error.close_code, error.code))
 
     def _shut(self, close: Close) -> None:
         self.state = State.CLOSED

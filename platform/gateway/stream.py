@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway import callbacks, telemetry
+from gateway import callbacks, receipts, telemetry
 from gateway.about import About
 from gateway.audio.base import Decoder, Pcm
 from gateway.audio.decoders import decoder
@@ -32,7 +32,7 @@ from gateway.events import (
     UsageRange,
 )
 from gateway.lane import Lane
-from gateway.link import Placement
+from gateway.link import Owner, Placement
 from gateway.parameters import ListenParameters
 from gateway.process import Process
 from gateway.request_log import entry, kind, outcome
@@ -72,6 +72,8 @@ class Stream:
         self._placements: dict[str, Placement] = {}
         self._finished = False
         self._called_back = 0
+        self._billed = receipts.Billed()
+        self._last_word: Summary | None = None  # while it waits for its receipt
         count = parameters.lanes
         names = [request_id] if count == 1 else [f"{request_id}.{channel}" for channel in range(count)]
         self.session = Session(
@@ -122,12 +124,16 @@ class Stream:
 
     async def _place(self, lane: Lane, parameters: ListenParameters, **moved: int) -> None:
         placement = await self.house.link.open(
-            lane.name, str(self.grant.tenant_id), parameters.options(), self, **moved
+            lane.name, self._owner(parameters), parameters.options(), self, **moved
         )
         self._placements[lane.name] = placement
         lane.epoch = placement.epoch
         if self.failure is not None:
             raise self.failure
+
+    def _owner(self, parameters: ListenParameters) -> Owner:
+        grant = self.grant
+        return Owner(str(grant.tenant_id), str(grant.project_id), str(grant.key_id), parameters.tags)
 
     async def _check_callback(self) -> None:
         if self.parameters.callback:
@@ -136,9 +142,9 @@ class Stream:
                 raise Unavailable("Callbacks cannot be recorded at the moment.", retry_after_s=10)
 
     def _give_back(self) -> None:
-        for placement in self._placements.values():
-            self.house.link.give_back(placement)
-        self._placements.clear()
+        for lane in self.session.lanes:
+            if (placement := self._placements.pop(lane.name, None)) is not None:
+                self.house.link.give_back(placement, lane.processed)
 
     # ---- changing what was asked for
 
@@ -259,6 +265,19 @@ class Stream:
         self.send_due()
         self._woken()
 
+    def wind_up(self, error: GatewayError) -> bool:
+        """End it by name with nothing lost; see `Session.wind_up`. Where nobody hears finals as they come, or
+        no worker has all of it yet, it fails at once: more of it would be billed and of no use to anybody."""
+        if self.session.state is State.CLOSED:
+            return False
+        if self.parameters.recorded or len(self._placements) < len(self.session.lanes):
+            self.fail(error)
+            return True
+        begun = self.session.wind_up(error, time.monotonic())
+        self.send_due()
+        self._woken()
+        return begun
+
     def _woken(self) -> None:
         self.wake.set()
         self.room.set()
@@ -269,8 +288,24 @@ class Stream:
         self.session.tick(time.monotonic())
         self.send_due()
 
-    def next_message(self) -> ClientMessage | None:
+    async def message(self) -> ClientMessage | None:
+        """The next message; the last word of a stream that ended well has its receipt in it."""
         message = self.session.next_message_to_send()
+        if isinstance(message, Summary):
+            self._last_word = message
+            self.send_due()  # the last of it is metered, and so on the receipt
+            receipt = await receipts.ask(self.id, self._billed.events)
+            if self._last_word is None:
+                return None  # whoever ended the stream meanwhile has said it
+            message = replace(message, receipt=receipt)
+        return self._said(message)
+
+    def next_message(self) -> ClientMessage | None:
+        return self._said(self._last_word or self.session.next_message_to_send())
+
+    def _said(self, message: ClientMessage | None) -> ClientMessage | None:
+        if isinstance(message, Summary):
+            self._last_word = None
         if isinstance(message, Transcript):
             telemetry.results_sent.labels("final" if message.is_final else "partial").inc()
             # Here and nowhere else, so that whoever hears of it hears the same.
@@ -302,7 +337,9 @@ class Stream:
             if lane.to_worker and (placement := self._placements.get(lane.name)):
                 self.house.link.send(placement.address, self.session.items_to_send(lane))
         if self._placements and (usage := self.session.usage_to_record()):
-            self.house.usage.emit([self._usage_event(part) for part in usage])
+            events = [self._usage_event(part) for part in usage]
+            self._billed.add(events)
+            self.house.usage.emit(events)
 
     def _usage_event(self, part: UsageRange) -> UsageEvent:
         return UsageEvent(
@@ -317,6 +354,7 @@ class Stream:
             worker=self._placements[part.lane].opened.worker,
             tags=self.parameters.tags,
             kind=kind(self.parameters),
+            processed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
 
     def finish(self, close: Close) -> None:

@@ -1,4 +1,5 @@
-"""The streams open in this process, so that they can be ended from outside: a revoked key, a stop."""
+"""The streams open in this process, so that they can be ended from outside: a revoked key, a hold
+on the tenant, a stop."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ from uuid import UUID
 from gateway.errors import AccessRefused, GatewayError
 from tenants import access
 from tenants.access import KeyGrant
-from tenants.errors import AccessError
+from tenants.errors import AccessError, OnHold
 
 
 class OpenStream(Protocol):
     grant: KeyGrant
 
     def fail(self, error: GatewayError) -> None: ...
+
+    def wind_up(self, error: GatewayError) -> bool: ...
 
 
 class Streams:
@@ -50,7 +53,8 @@ class Streams:
         return list(self._by_key)
 
     def apply(self, grants: Iterable[KeyGrant], now: datetime) -> None:
-        """End the streams whose key is no longer good, by what has just been read and by the time."""
+        """End the streams whose key is no longer good, by what has just been read and by the time, and wind
+        up those of tenants on hold, who have done nothing wrong."""
         for grant in grants:
             for stream in list(self._by_key.get(grant.key_id, ())):
                 stream.grant = grant
@@ -58,6 +62,9 @@ class Streams:
             for stream in list(of_key):
                 try:
                     access.check_state(stream.grant, now=now)
+                    access.check_hold(stream.grant)
+                except OnHold as error:
+                    stream.wind_up(AccessRefused(error))
                 except AccessError as error:
                     stream.fail(AccessRefused(error))
 

@@ -46,7 +46,7 @@ from wire.messages import Word
 MAX_TEXT_BYTES = 65_536
 TYPES = ("Terminate", "ForceEndpoint", "KeepAlive", "UpdateConfiguration")
 # Its clients know these numbers and have sentences for them; the name of ours is in the message.
-INVALID, SERVER, EXPIRED, UNAUTHORISED, IDLE, TEMPORARY = 3006, 3005, 3008, 4001, 4031, 1013
+INVALID, SERVER, EXPIRED, UNAUTHORISED, UNPAID, IDLE, TEMPORARY = 3006, 3005, 3008, 4001, 4002, 4031, 1013
 
 
 class _Message(msgspec.Struct):
@@ -155,6 +155,7 @@ class AssemblyAI:
                 "type": "Termination",
                 "audio_duration_seconds": round(summary.audio_ms / 1000),
                 "session_duration_seconds": round(self._clock() - self._began_at),
+                **({"receipt": summary.receipt} if summary.receipt else {}),
             }
         )
 
@@ -203,7 +204,7 @@ def refusal(error: GatewayError, request_id: str) -> dict[str, Any]:
 def error_code(error: GatewayError) -> int:
     """AssemblyAI's number for it, which is also the close code."""
     if isinstance(error, AccessRefused):
-        return UNAUTHORISED
+        return UNPAID if error.status == 402 else UNAUTHORISED
     if isinstance(error, IdleTimeout):
         return IDLE
     if isinstance(error, StreamTooLong):

@@ -29,6 +29,13 @@ class Guest:
             self._failure = error
             self._task.cancel()
 
+    def wind_up(self, error: GatewayError) -> bool:
+        """There is nothing to finish yet."""
+        if self._failure is not None:
+            return False
+        self.fail(error)
+        return True
+
     async def __aenter__(self) -> Guest:
         self.house.admit()
         self._task = asyncio.current_task()

@@ -46,8 +46,9 @@ class HandStream:
     processed_ms: int = 0
     failure: GatewayError | None = None
 
-    def fail(self, error: GatewayError) -> None:
-        self.failure = error
+    def wind_up(self, error: GatewayError) -> bool:
+        before, self.failure = self.failure, error
+        return before is None
 
 
 class Record:

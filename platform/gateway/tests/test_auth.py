@@ -168,6 +168,21 @@ async def test_refusals(changes: dict[str, Any], kwargs: dict[str, Any], code: s
     assert SECRET not in refused.value.sentence
 
 
+async def test_whoever_is_on_hold_is_told_so_however_often_and_others_at_the_address_pay_nothing() -> None:
+    house = House(grant(hold="prepaid"))
+    for _ in range(50):
+        with pytest.raises(AccessRefused) as refused:
+            await house.knock()
+        assert (refused.value.code, refused.value.status) == ("prepaid_used_up", 402)
+    house.keys.replace([replace(house.database.grants[PREFIX], hold="")])
+    assert (await house.knock()).hold == ""
+
+
+async def test_what_is_no_audio_is_not_refused_on_hold() -> None:
+    house = House(grant(hold="payment", scopes=frozenset({"usage:read"})))
+    assert (await house.knock(needed="usage:read")).hold == "payment"
+
+
 async def test_what_the_database_says_has_changed_counts_at_once() -> None:
     house = House(grant())
     known = await house.knock()

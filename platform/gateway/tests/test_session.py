@@ -17,7 +17,7 @@ from gateway.events import (
     UsageRange,
 )
 from gateway.lane import MAX_AUDIO_ITEM_BYTES
-from gateway.session import MAX_BAD_MESSAGES, Limits, State
+from gateway.session import MAX_BAD_MESSAGES, WIND_UP_S, Limits, State
 from gateway.tests.driving import (
     SECOND,
     close_stream,
@@ -29,7 +29,7 @@ from gateway.tests.driving import (
     to_worker,
     words,
 )
-from tenants.errors import KeyRevoked
+from tenants.errors import KeyRevoked, SpendCapReached
 from wire.messages import (
     Abort,
     Audio,
@@ -128,7 +128,7 @@ def test_close_stream_drains_then_summarises_then_closes() -> None:
     s = session()
     hear(s, SECOND, 0)
     close_stream(s, 1)
-    assert to_worker(s)[-1] == End(stream="s", epoch=1)
+    assert to_worker(s)[-1] == End(stream="s", epoch=1, input_ms=1000)
     assert s.close_to_send is None
     hear(s, SECOND, 1)
     assert to_worker(s) == []
@@ -182,7 +182,7 @@ def test_a_client_that_leaves_frees_the_slot_and_pays_for_what_was_processed() -
     to_worker(s)
     s.receive_disconnect()
     s.receive_disconnect()
-    assert to_worker(s) == [Abort(stream="s", epoch=1)]
+    assert to_worker(s) == [Abort(stream="s", epoch=1, processed=2 * 16_000)]
     assert s.usage_to_record() == [UsageRange("s", 0, 2000)]
 
 
@@ -197,7 +197,7 @@ def test_silence_on_the_socket_closes_with_the_code_clients_know() -> None:
     assert isinstance(problem, Problem)
     assert problem.error.code == "NET-0001"
     assert s.close_to_send == Close(1011, "NET-0001")
-    assert to_worker(s) == [Abort(stream="s", epoch=1)]
+    assert to_worker(s) == [Abort(stream="s", epoch=1, processed=0)]
 
 
 def test_the_idle_clock_stands_while_we_do_not_listen() -> None:
@@ -255,8 +255,81 @@ def test_the_house_can_end_a_stream(error: Exception) -> None:
     s = session()
     s.fail(error)  # type: ignore[arg-type]
     s.fail(ClientTooSlow())
-    assert to_worker(s) == [Abort(stream="s", epoch=1)]
+    assert to_worker(s) == [Abort(stream="s", epoch=1, processed=0)]
     assert s.close_to_send == Close(1008, error.code)  # type: ignore[attr-defined]
+
+
+HOLD = AccessRefused(SpendCapReached())
+
+
+def test_a_stream_that_is_wound_up_loses_nothing_and_says_why() -> None:
+    s = session()
+    hear(s, SECOND * 3, 0)
+    s.receive_from_worker(Progress(stream="s", epoch=1, processed=16_000, confirmed=0))
+    to_worker(s)
+    assert s.wind_up(HOLD, 10)
+    assert [type(item) for item in to_worker(s)] == [Flush, End]
+    hear(s, SECOND * 3, 11)  # too late: neither sent nor billed
+    assert to_worker(s) == []
+    s.receive_from_worker(final(0))
+    s.receive_from_worker(Flushed(stream="s", epoch=1, token=1))
+    assert s.close_to_send is None
+    s.receive_from_worker(Ended(stream="s", epoch=1, processed=3 * 16_000))
+    result, problem = said(s)
+    assert isinstance(result, Transcript)
+    assert (result.is_final, result.from_finalize) == (True, True)
+    assert isinstance(problem, Problem)
+    assert problem.error is HOLD
+    assert s.close_to_send == Close(1008, "spend_cap_reached")
+    assert [(part.from_ms, part.to_ms) for part in s.usage_to_record()] == [(0, 3000)]
+
+
+def test_who_is_wound_up_twice_is_told_the_first_reason_in_the_first_time() -> None:
+    s = session()
+    assert s.wind_up(HOLD, 10)
+    assert not s.wind_up(ClientTooSlow(), 12)
+    assert s.next_deadline() == 10 + WIND_UP_S
+    s.tick(10 + WIND_UP_S)
+    assert s.close_to_send == Close(1008, "spend_cap_reached")
+    assert not s.wind_up(HOLD, 20)
+
+
+def test_a_worker_that_does_not_finish_in_time_is_not_waited_for() -> None:
+    s = session()
+    hear(s, SECOND * 3, 0)
+    s.wind_up(HOLD, 0)
+    s.receive_from_worker(final(0))
+    s.receive_from_worker(Progress(stream="s", epoch=1, processed=16_000, confirmed=0))
+    s.tick(WIND_UP_S - 0.1)
+    assert s.state is State.ENDING
+    to_worker(s)
+    s.tick(WIND_UP_S)
+    assert [type(m) for m in said(s)] == [Transcript, Problem]
+    assert to_worker(s) == [Abort(stream="s", epoch=1, processed=16_000)]
+    assert [(part.from_ms, part.to_ms) for part in s.usage_to_record()] == [(0, 1000)]
+
+
+def test_who_was_about_to_end_by_himself_ends_well_unless_it_takes_too_long() -> None:
+    for in_time in (True, False):
+        s = session()
+        hear(s, SECOND, 0)
+        close_stream(s, 1)
+        assert s.wind_up(HOLD, 1)
+        if in_time:
+            s.receive_from_worker(Ended(stream="s", epoch=1, processed=16_000))
+        s.tick(1 + WIND_UP_S)
+        assert isinstance(said(s)[-1], Summary if in_time else Problem)
+        assert s.close_to_send == (Close(1000) if in_time else Close(1008, "spend_cap_reached"))
+
+
+def test_what_the_decoder_still_held_is_not_billed_when_a_stream_is_wound_up() -> None:
+    s = session(44_100)
+    hear(s, b"\1\0" * 44_100, 0)
+    sent = sum(len(item.pcm) // 2 for item in to_worker(s) if isinstance(item, Audio))
+    assert sent < 16_000  # or this tests nothing
+    s.wind_up(HOLD, 0)
+    s.receive_from_worker(Ended(stream="s", epoch=1, processed=sent))
+    assert s.billed_ms == sent * 1000 // 16_000
 
 
 def test_results_out_of_order_stop_the_stream_rather_than_lose_words() -> None:

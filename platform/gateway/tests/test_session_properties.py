@@ -7,16 +7,18 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import BadMessage
+from gateway.errors import BadMessage, UpgradeRequired
 from gateway.events import (
     AudioReceived,
     CloseStream,
     Finalize,
     KeepAlive,
+    Problem,
+    Summary,
     Transcript,
     UsageRange,
 )
-from gateway.session import State
+from gateway.session import WIND_UP_S, State
 from gateway.tests.driving import (
     close_stream,
     hear,
@@ -26,9 +28,11 @@ from gateway.tests.driving import (
 )
 from wire.messages import (
     Audio,
+    End,
     Ended,
     Failed,
     Final,
+    Flush,
     Flushed,
     Partial,
     Progress,
@@ -72,7 +76,8 @@ ITEMS = st.one_of(
 
 @given(
     st.lists(
-        st.one_of(COMMANDS, ITEMS, st.floats(0, 100), st.sampled_from(["gone", "lost", "bad"])), max_size=40
+        st.one_of(COMMANDS, ITEMS, st.floats(0, 100), st.sampled_from(["gone", "lost", "bad", "wind up"])),
+        max_size=40,
     )
 )
 @settings(max_examples=300, deadline=None)
@@ -82,6 +87,8 @@ def test_any_order_of_anything_never_raises_and_never_bills_twice(steps: list[ob
     usage: list[UsageRange] = []
     seqs: list[int] = []
     now = 0.0
+    last: object = None
+    wound_up_at: float | None = None
     for step in steps:
         if isinstance(step, AudioReceived | KeepAlive | Finalize | CloseStream):
             if not isinstance(step, AudioReceived):
@@ -98,11 +105,24 @@ def test_any_order_of_anything_never_raises_and_never_bills_twice(steps: list[ob
             s.receive_worker_lost("s")
         elif step == "bad":
             s.receive_bad_message(BadMessage(), now)
+        elif step == "wind up":
+            was_open = s.state is State.OPEN
+            to_worker(s)
+            if s.wind_up(UpgradeRequired(), now):
+                assert s.state is State.ENDING
+                assert [type(item) for item in to_worker(s)] == ([Flush, End] if was_open else [])
+                wound_up_at = now
         else:
             item: ToGateway = step  # type: ignore[assignment]
             s.receive_from_worker(item)
         usage += s.usage_to_record()
-        seqs += [m.seq for m in said(s) if isinstance(m, Transcript) and m.is_final]
+        if wound_up_at is not None:
+            # It has had its last audio, and all the time it gets.
+            assert not any(isinstance(item, Audio) for item in to_worker(s))
+            assert s.state is State.CLOSED or s.next_deadline() <= wound_up_at + WIND_UP_S
+        messages = said(s)
+        last = messages[-1] if messages else last
+        seqs += [m.seq for m in messages if isinstance(m, Transcript) and m.is_final]
     assert seqs == list(range(len(seqs)))
     at = 0
     for part in usage:
@@ -110,6 +130,10 @@ def test_any_order_of_anything_never_raises_and_never_bills_twice(steps: list[ob
         at = part.to_ms
     assert at == s.billed_ms <= received // 2 * 1000 // 16_000
     assert (s.close_to_send is not None) == (s.state is State.CLOSED)
+    if s.close_to_send is not None and s.close_to_send.code != 1006:
+        assert isinstance(
+            last, Problem if s.close_to_send.reason else Summary
+        )  # nobody is hung up on silently
 
 
 @given(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
@@ -14,20 +16,22 @@ from gateway import parameters
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.callbacks import Callback
 from gateway.door import Holder, OpenDoor
-from gateway.errors import UnknownModel, UrlRefused
-from gateway.events import ClientMessage, Close, CloseStream, SpeechBegan, Summary, Transcript
-from gateway.link import Placement
+from gateway.errors import AccessRefused, UnknownModel, UrlRefused
+from gateway.events import ClientMessage, Close, CloseStream, Problem, SpeechBegan, Summary, Transcript
+from gateway.link import Owner, Placement
 from gateway.outbound import Outbound
 from gateway.process import Process
-from gateway.session import Limits
+from gateway.session import Limits, State
 from gateway.stream import Stream
 from gateway.streams import Streams
 from gateway.tests.doors import grant
 from gateway.tests.driving import words
 from metering.emit import Emitter, Record
 from tenants.access import KeyGrant
+from tenants.errors import SpendCapReached
 from wire.messages import (
     Abort,
+    End,
     Ended,
     Final,
     Flush,
@@ -49,7 +53,7 @@ class HandLink:
         self.stream: Stream | None = None
 
     async def open(
-        self, stream: str, tenant: str, options: StreamOptions, receiver: Any, epoch: int = 1, start: int = 0
+        self, stream: str, owner: Owner, options: StreamOptions, receiver: Any, epoch: int = 1, start: int = 0
     ) -> Placement:
         if options.model == "nobody's":
             raise UnknownModel("Here are: m (en).")
@@ -66,8 +70,8 @@ class HandLink:
     def release(self, address: str, stream: str) -> None:
         pass
 
-    def give_back(self, placement: Placement) -> None:
-        self.sent.append(Abort(stream=placement.stream, epoch=placement.epoch))
+    def give_back(self, placement: Placement, processed: int) -> None:
+        self.sent.append(Abort(stream=placement.stream, epoch=placement.epoch, processed=processed))
 
 
 class Kept(Emitter):
@@ -223,6 +227,83 @@ async def test_a_place_is_given_back_by_whoever_took_it(has_place: bool, model: 
     with suppress(UnknownModel):
         await stream.open()
     assert door.seen == seen
+
+
+# ---- wound up
+
+
+HOLD = AccessRefused(SpendCapReached())
+
+
+async def test_a_stream_on_hold_is_finished_and_then_told_why() -> None:
+    link = HandLink()
+    stream = await opened("", link)
+    await stream.hear(b"\0\0" * 8_000)
+    link.sent.clear()
+    stream.house.streams.apply([replace(GRANT, hold="spend_cap")], datetime.now(UTC))
+    assert [type(item) for item in link.sent] == [Flush, End]
+    # The house looks several times a second.
+    stream.house.streams.apply([], datetime.now(UTC))
+    assert len(link.sent) == 2
+    assert stream.wake.is_set()
+    stream.receive_from_worker(final(0, "one."))
+    stream.receive_from_worker(Ended(stream="s", epoch=1, processed=8_000))
+    *_, result, problem = said(stream)
+    assert isinstance(result, Transcript)
+    assert isinstance(problem, Problem)
+    assert (problem.error.code, problem.error.status) == ("spend_cap_reached", 402)
+    stream.finish(stream.session.close_to_send or Close(1000))
+    *usage, request = stream.house.usage.records  # type: ignore[attr-defined]
+    assert [(event.from_ms, event.to_ms) for event in usage] == [(0, 500)]
+    assert (request.outcome, request.status, request.billed_ms) == ("spend_cap_reached", 402, 500)
+
+
+async def test_other_tenants_are_not_on_hold() -> None:
+    stream = await opened("")
+    stream.house.streams.apply([replace(grant(), hold="spend_cap")], datetime.now(UTC))
+    assert stream.session.state is State.OPEN
+
+
+async def test_a_recording_on_hold_is_ended_at_once() -> None:
+    link = HandLink()
+    wanted = replace(parameters.parse(b"encoding=linear16"), recorded=True)
+    stream = Stream(house(link), GRANT, wanted, "s")
+    await stream.open()
+    await stream.hear(b"\0\0" * 8_000)
+    assert stream.wind_up(HOLD)
+    assert not stream.wind_up(HOLD)
+    assert isinstance(link.sent[-1], Abort)
+    assert [type(message) for message in said(stream)] == [Problem]
+
+
+async def test_a_stream_that_is_put_on_hold_while_it_is_opened_is_refused() -> None:
+    class SlowLink(HandLink):
+        async def open(self, *args: Any, **named: Any) -> Placement:
+            placement = await super().open(*args, **named)
+            at.streams.apply([replace(GRANT, hold="payment")], datetime.now(UTC))
+            return placement
+
+    at = house(SlowLink())
+    stream = Stream(at, GRANT, parameters.parse(b"encoding=linear16"), "s")
+    with pytest.raises(AccessRefused) as refused:
+        await stream.open()
+    assert (refused.value.code, refused.value.status) == ("payment_overdue", 402)
+    assert len(at.streams) == 0
+
+
+async def test_a_usage_event_says_when_the_audio_was_processed() -> None:
+    stream = await opened("")
+    await stream.hear(b"\0\0" * 8_000)
+    before = datetime.now(UTC)
+    stream.receive_from_worker(final(0, "one."))
+    await stream.obey(CloseStream())
+    stream.receive_from_worker(Ended(stream="s", epoch=1, processed=8_000))
+    stream.send_due()
+    (event,) = stream.house.usage.records  # type: ignore[attr-defined]
+    at = datetime.fromisoformat(event.processed_at)
+    assert at.utcoffset() == timedelta(0)
+    assert before - timedelta(milliseconds=1) <= at <= datetime.now(UTC)
+    assert len(event.processed_at) == len("2026-01-01T00:00:00.000+00:00")
 
 
 # ---- Configure

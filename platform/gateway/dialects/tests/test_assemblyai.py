@@ -35,7 +35,7 @@ from gateway.events import (
     Summary,
     Transcript,
 )
-from tenants.errors import KeyRevoked
+from tenants.errors import KeyRevoked, PrepaidUsedUp
 from wire.messages import Word
 
 ABOUT = About("id-1", "eu-1", "w", "m", "1", "a", "now", expires_at=1_900_000_000)
@@ -135,6 +135,7 @@ def test_the_end_is_whole_seconds_and_ends_the_turn() -> None:
     ("error", "code"),
     [
         (AccessRefused(KeyRevoked()), 4001),
+        (AccessRefused(PrepaidUsedUp()), 4002),
         (IdleTimeout(), 4031),
         (StreamTooLong(), 3008),
         (BadAudio(), 3006),

@@ -103,6 +103,18 @@ async def test_a_key_revoked_before_there_was_a_place(house: Any) -> None:
     assert len(house.streams) == 0
 
 
+async def test_who_is_put_on_hold_while_he_uploads_is_told_so(house: Any) -> None:
+    uploading = asyncio.Event()
+    task = asyncio.create_task(upload_for_ever(house, uploading))
+    await uploading.wait()
+    house.streams.apply([replace(GRANT, hold="prepaid")], datetime.now(UTC))
+    house.streams.apply([], datetime.now(UTC))
+    with pytest.raises(AccessRefused) as refused:
+        await task
+    assert (refused.value.code, refused.value.status) == ("prepaid_used_up", 402)
+    assert len(house.streams) == 0
+
+
 async def test_the_stream_that_it_becomes_keeps_the_place(house: Any) -> None:
     async with Guest(house, GRANT, "r-1") as guest:
         assert house.admission.inside == ["r-1"]

@@ -14,12 +14,14 @@ from wire.messages import (
     Abort,
     Audio,
     End,
+    Ended,
     Final,
     Flush,
     Flushed,
     Progress,
     ToWorker,
 )
+from wire.processed import most_samples, processed_ms
 
 # A longer frame is sent to the worker in pieces, so that one stream's hour does not hold up the others' tick.
 MAX_AUDIO_ITEM_BYTES = 32_000
@@ -40,6 +42,8 @@ class Lane:
         self.to_worker: list[ToWorker] = []
         self.usage: list[UsageRange] = []
         self._sent = self._processed = 0  # samples
+        self._held_back = b""
+        self._complete = False
         self._next_index = 0  # of the worker's finals
         self._held_final: Transcript | None = None
 
@@ -57,8 +61,19 @@ class Lane:
         """The next worker, or the same one again, counts its finals from 0 and its samples from `sent`."""
         self._next_index = 0
 
+    @property
+    def processed(self) -> int:
+        return self._processed
+
     def send_audio(self, pcm: bytes, input_ms: int) -> None:
         self.input_ms = input_ms
+        # A resampler rounds up at its end. Until `end`, the worker must never have more than the client sent:
+        # it counts samples only, and its record is to be no larger than ours.
+        pcm, most = self._held_back + pcm, max(0, most_samples(input_ms) - self._sent) * BYTES_PER_SAMPLE
+        self._held_back = pcm[most:]
+        self._send(pcm[:most])
+
+    def _send(self, pcm: bytes) -> None:
         for start in range(0, len(pcm), MAX_AUDIO_ITEM_BYTES):
             piece = pcm[start : start + MAX_AUDIO_ITEM_BYTES]
             self.to_worker.append(Audio(stream=self.name, epoch=self.epoch, position=self._sent, pcm=piece))
@@ -70,11 +85,12 @@ class Lane:
 
     def end(self, input_ms: int) -> None:
         self.input_ms, self.ending = input_ms, True
-        self.to_worker.append(End(stream=self.name, epoch=self.epoch))
+        self._send(self._held_back)
+        self.to_worker.append(End(stream=self.name, epoch=self.epoch, input_ms=input_ms))
 
     def abort(self) -> None:
         if not self.ended:
-            self.to_worker.append(Abort(stream=self.name, epoch=self.epoch))
+            self.to_worker.append(Abort(stream=self.name, epoch=self.epoch, processed=self._processed))
 
     @property
     def waiting_samples(self) -> int:
@@ -82,16 +98,18 @@ class Lane:
 
     @property
     def processed_ms(self) -> int:
-        # Resampling rounds; when all of it is processed, what the client sent is the exact figure.
-        if self.ending and self._processed >= self._sent:
-            return self.input_ms
-        return min(self._processed * 1000 // SAMPLE_RATE, self.input_ms)
+        return processed_ms(self._processed, self.input_ms, complete=self._complete)
 
     # ---- from the worker
 
     def progress(self, processed: int) -> None:
         # A worker cannot have processed what it was not sent; believing it would bill what was not there.
         self._processed = max(self._processed, min(processed, self._sent))
+
+    def complete(self, item: Ended) -> None:
+        """The worker has ended the stream."""
+        self.progress(item.processed)
+        self._complete = self.ending and self._processed >= self._sent
 
     def bill(self, *, at_least_ms: int = 1) -> None:
         if (to_ms := self.processed_ms) - self.billed_ms >= at_least_ms:

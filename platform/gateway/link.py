@@ -54,6 +54,16 @@ class Receiver(Protocol):
     def receive_worker_lost(self, stream: str) -> None: ...
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose a stream is, as the worker is to note it."""
+
+    tenant: str
+    project: str
+    key: str
+    tags: tuple[str, ...] = ()
+
+
 @dataclass
 class Placement:
     """Where a stream lives: on which worker, in which epoch."""
@@ -133,7 +143,7 @@ class Link:
     async def open(
         self,
         stream: str,
-        tenant: str,
+        owner: Owner,
         options: StreamOptions,
         receiver: Receiver,
         epoch: int = 1,
@@ -153,7 +163,16 @@ class Link:
             # Each attempt is an epoch of its own, so that what a worker says too late is nobody's.
             answer = await self._ask(
                 heartbeat.address,
-                Open(stream=stream, epoch=epoch, tenant=tenant, options=options, start=start),
+                Open(
+                    stream=stream,
+                    epoch=epoch,
+                    tenant=owner.tenant,
+                    options=options,
+                    start=start,
+                    project=owner.project,
+                    key=owner.key,
+                    tags=owner.tags,
+                ),
                 receiver,
             )
             if isinstance(answer, Opened):
@@ -182,9 +201,11 @@ class Link:
         if worker is not None:
             worker.streams.pop(stream, None)
 
-    def give_back(self, placement: Placement) -> None:
-        """The stream is not to be, after all."""
-        self.send(placement.address, [Abort(stream=placement.stream, epoch=placement.epoch)])
+    def give_back(self, placement: Placement, processed: int) -> None:
+        """The stream is not to be there, after all, or no longer: as far as `processed` we have heard of it."""
+        self.send(
+            placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)]
+        )
         self.release(placement.address, placement.stream)
 
     async def _ask(self, address: str, item: Open, receiver: Receiver) -> Opened | Refused | None:
@@ -206,7 +227,7 @@ class Link:
             del self._opening[item.stream, item.epoch]
             if not accepted:
                 # Also when the client left meanwhile: the worker may be about to give it a slot.
-                self.send(address, [Abort(stream=item.stream, epoch=item.epoch)])
+                self.send(address, [Abort(stream=item.stream, epoch=item.epoch, processed=item.start)])
                 self.release(address, item.stream)
 
     def _refusal(self, options: StreamOptions, refused: Refused | None) -> Unavailable | UnknownModel:

@@ -42,11 +42,14 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Open(Item, frozen=True, kw_only=True, omit_defaults=True):
-    """Give this stream a slot. Answered by `Opened` or `Refused`."""
+    """Give this stream a slot. Answered by `Opened` or `Refused`. Whose it is, the worker notes in its log."""
 
     tenant: str
     options: StreamOptions
     start: int = 0  # position of the first sample that will be sent; above 0 when a stream moves here
+    project: str = ""  # and `key`: a gateway of before did not say
+    key: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Audio(Item, frozen=True, kw_only=True, omit_defaults=True):
@@ -63,11 +66,17 @@ class Flush(Item, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class End(Item, frozen=True, kw_only=True, omit_defaults=True):
-    """No more audio: finish, send the finals, then `Ended`."""
+    """No more audio: finish, send the finals, then `Ended`. `input_ms` is all that the client sent, which is
+    what is billed when all of it has been processed; None: a gateway of before did not say."""
+
+    input_ms: int | None = None
 
 
 class Abort(Item, frozen=True, kw_only=True, omit_defaults=True):
-    """The client is gone: free the slot now, send nothing more."""
+    """The client is gone: free the slot now, send nothing more. `processed` is as far as the gateway has heard,
+    and no more than that is billed, whatever the worker did beyond; None: a gateway of before did not say."""
+
+    processed: int | None = None
 
 
 # ---- worker to gateway
@@ -81,8 +90,8 @@ class Opened(Item, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Refused(Item, frozen=True, kw_only=True, omit_defaults=True):
-    """The worker cannot serve this stream: `no_capacity`, `draining`, `unhealthy`, or `unknown_model`,
-    `unknown_version`, `unknown_language`."""
+    """The worker cannot serve this stream: `no_capacity`, `draining`, `unhealthy`, `not_recorded`, or
+    `unknown_model`, `unknown_version`, `unknown_language`."""
 
     code: str
     retry_after_s: float = 1.0

@@ -15,7 +15,7 @@ from gateway import consumers
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.door import OpenDoor
 from gateway.errors import GatewayDraining
-from gateway.link import Placement
+from gateway.link import Owner, Placement
 from gateway.outbound import Outbound
 from gateway.process import Process
 from gateway.session import Limits
@@ -51,7 +51,7 @@ class HandLink:
         self.open_now: set[str] = set()
         self.receiver: Any = None
 
-    async def open(self, stream: str, tenant: str, options: StreamOptions, receiver: Any) -> Placement:
+    async def open(self, stream: str, owner: Owner, options: StreamOptions, receiver: Any) -> Placement:
         self.receiver = receiver
         self.asked.set()
         await self.gate.wait()
@@ -65,8 +65,8 @@ class HandLink:
     def release(self, address: str, stream: str) -> None:
         self.open_now.discard(stream)
 
-    def give_back(self, placement: Placement) -> None:
-        self.send(placement.address, [Abort(stream=placement.stream, epoch=placement.epoch)])
+    def give_back(self, placement: Placement, processed: int) -> None:
+        self.send(placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)])
         self.release(placement.address, placement.stream)
 
 

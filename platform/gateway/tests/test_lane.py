@@ -100,8 +100,8 @@ def test_the_stream_ends_when_every_channel_has_and_each_is_billed() -> None:
     s.receive_audio((LEFT, RIGHT), 1000)
     s.receive(CloseStream(), 0)
     assert [s.items_to_send(lane)[-1] for lane in s.lanes] == [
-        End(stream="s.0", epoch=1),
-        End(stream="s.1", epoch=1),
+        End(stream="s.0", epoch=1, input_ms=1000),
+        End(stream="s.1", epoch=1, input_ms=1000),
     ]
     s.receive_from_worker(Ended(stream="s.1", epoch=1, processed=16_000))
     assert s.close_to_send is None
@@ -120,7 +120,7 @@ def test_one_channel_that_fails_ends_the_stream_and_frees_the_other() -> None:
     for lane in s.lanes:
         s.items_to_send(lane)
     s.receive_from_worker(Failed(stream="s.1", epoch=1, code="engine_failed", processed=0))
-    assert s.items_to_send(s.lanes[0]) == [Abort(stream="s.0", epoch=1)]
+    assert s.items_to_send(s.lanes[0]) == [Abort(stream="s.0", epoch=1, processed=0)]
     assert s.items_to_send(s.lanes[1]) == []
     assert isinstance(said(s)[-1], Problem)
 
@@ -129,7 +129,7 @@ def test_a_lost_worker_of_one_channel_frees_the_other() -> None:
     s = two_channels()
     s.receive_worker_lost("s.0")
     assert s.items_to_send(s.lanes[0]) == []
-    assert s.items_to_send(s.lanes[1]) == [Abort(stream="s.1", epoch=1)]
+    assert s.items_to_send(s.lanes[1]) == [Abort(stream="s.1", epoch=1, processed=0)]
     assert s.close_to_send == Close(4503, "worker_lost")
 
 

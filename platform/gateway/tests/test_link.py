@@ -12,7 +12,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis import asyncio as aioredis
 
 from gateway.errors import NoCapacity, NoWorker, UnknownModel
-from gateway.link import Link, Placement
+from gateway.link import Link, Owner, Placement
 from wire.addresses import WORKER_PREFIX, heartbeat_group
 from wire.codec import encode_envelope, encode_heartbeat
 from wire.mailbox import Mailbox
@@ -32,6 +32,7 @@ from wire.messages import (
 from wire.sequence import Peer
 
 REGION = "test"
+OWNER = Owner("tenant", "project", "key", ("night",))
 DEADLINE_S = 5.0
 
 
@@ -129,7 +130,7 @@ class Pair:
                 await asyncio.sleep(0.005)
 
     async def open(self, ear: Ear, stream: str = "s") -> Placement:
-        return await self.link.open(stream, "tenant", StreamOptions(), ear)
+        return await self.link.open(stream, OWNER, StreamOptions(), ear)
 
 
 @pytest.fixture
@@ -178,14 +179,14 @@ async def test_with_no_room_it_says_when_to_come_back(pair: Pair) -> None:
 async def test_a_language_nobody_speaks_is_the_clients_mistake(pair: Pair) -> None:
     await pair.ready()
     with pytest.raises(UnknownModel, match=r"m \(en\)"):
-        await pair.link.open("s", "tenant", StreamOptions(language="tlh"), Ear())
+        await pair.link.open("s", OWNER, StreamOptions(language="tlh"), Ear())
 
 
 async def test_a_version_that_no_worker_has_is_the_clients_mistake(pair: Pair) -> None:
     await pair.ready()
     pair.worker.answer = lambda o: Refused(stream=o.stream, epoch=o.epoch, code="unknown_version")
     with pytest.raises(UnknownModel, match=r"not this version \(7\)"):
-        await pair.link.open("s", "tenant", StreamOptions(version="7"), Ear())
+        await pair.link.open("s", OWNER, StreamOptions(version="7"), Ear())
 
 
 async def test_a_worker_that_does_not_answer_is_told_to_forget_the_stream(

@@ -22,9 +22,13 @@ MONEY_DECIMALS = 6
 MINUTE_MS = 60_000
 ZERO = Decimal("0.000000")
 
-_PRICE_UNIT = 10**PRICE_DECIMALS
+
+def _ten(power: int) -> int:
+    return int(10**power)
+
+
 # A millisecond at a price of 1 is this many millionths' worth of what `_exact` counts in.
-_DIVISOR = MINUTE_MS * 10 ** (PRICE_DECIMALS - MONEY_DECIMALS)
+_DIVISOR = MINUTE_MS * _ten(PRICE_DECIMALS - MONEY_DECIMALS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def cost_in_millionths(line: PriceLine, total_ms: int) -> int:
     if total_ms < 0:
         raise ValueError("a total of milliseconds is not below 0")
     left = max(0, total_ms - line.included_ms)
-    exact, begins = 0, 0
+    exact = begins = 0
     for up_to, price in line.scaled:
         here = left if up_to is None else min(left, up_to - begins)
         exact += here * price
@@ -112,7 +116,7 @@ def millionths(amount: Decimal) -> int:
         raise ValueError("this is no amount of money")
     whole = int("".join(map(str, digits)))
     shift = exponent + MONEY_DECIMALS
-    scaled, rest = (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10**-shift)
+    scaled, rest = (whole * _ten(shift), 0) if shift >= 0 else divmod(whole, _ten(-shift))
     if rest:
         raise ValueError("money has six decimals at most")
     return -scaled if sign else scaled
@@ -124,9 +128,8 @@ def _scaled(per_minute: Decimal) -> int:
     sign, digits, exponent = per_minute.as_tuple()
     if sign or not isinstance(exponent, int):
         raise ValueError("a price is a number, and not below 0")
-    whole, rest = divmod(
-        int("".join(map(str, digits))) * 10 ** (PRICE_DECIMALS + max(exponent, 0)), 10 ** max(-exponent, 0)
-    )
+    digit = int("".join(map(str, digits)))
+    whole, rest = divmod(digit * _ten(PRICE_DECIMALS + max(exponent, 0)), _ten(max(-exponent, 0)))
     if rest:
         raise ValueError(f"a price per minute has {PRICE_DECIMALS} decimals at most")
     return whole

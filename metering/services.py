@@ -8,20 +8,12 @@ from typing import TypeVar
 from uuid import UUID
 
 from metering import models
-from metering.events import UsageEvent
 from metering.receipts.expected import expect
+from metering.recording import record as record
 from metering.requests import Request
 from tenants.scope import tenant_scope
 
 T = TypeVar("T")
-
-
-def record(events: Iterable[UsageEvent]) -> None:
-    """Store each event once, however often it comes: a unique violation means a repeat, not an error."""
-    for tenant, group in _by_tenant(events, lambda event: event.tenant):
-        with tenant_scope(tenant):
-            rows = [_event_row(event) for event in group]
-            models.UsageEvent.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def record_requests(requests: Iterable[Request]) -> None:
@@ -36,23 +28,6 @@ def record_requests(requests: Iterable[Request]) -> None:
 def _by_tenant(records: Iterable[T], tenant_of: Callable[[T], str]) -> Iterator[tuple[UUID, Iterator[T]]]:
     for tenant, group in groupby(sorted(records, key=tenant_of), key=tenant_of):
         yield UUID(tenant), group
-
-
-def _event_row(event: UsageEvent) -> models.UsageEvent:
-    return models.UsageEvent(
-        tenant_id=event.tenant,
-        project_id=event.project,
-        key_id=event.key,
-        event_id=event.event_id,
-        stream=event.stream,
-        from_ms=event.from_ms,
-        to_ms=event.to_ms,
-        kind=event.kind,
-        model=event.model,
-        region=event.region,
-        worker=event.worker,
-        tags=list(event.tags),
-    )
 
 
 def _request_row(request: Request) -> models.Request:

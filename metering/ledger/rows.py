@@ -1,0 +1,70 @@
+"""Writes and reads ledger entries many at a time; `chain.Line` is what a row is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from metering.ledger.chain import Line
+
+COLUMNS = tuple(field.name for field in fields(Line))
+_TYPES = {
+    "tenant_id": "uuid", "seq": "bigint", "at": "timestamptz", "period": "date",
+    "processed_at": "timestamptz",
+    "project_id": "uuid", "key_id": "uuid", "from_ms": "bigint", "to_ms": "bigint", "ms": "bigint",
+    "price_id": "uuid", "rated_in": "date", "amount": "numeric", "waived": "numeric",
+    "previous_hash": "bytea", "hash": "bytea",
+}  # fmt: skip
+
+_INSERT = f"""
+INSERT INTO metering_ledgerentry ({", ".join(COLUMNS)})
+SELECT {", ".join(f"{name}::text[]" if name == "tags" else name for name in COLUMNS)}
+FROM unnest({", ".join(f"%s::{_TYPES.get(name, 'text')}[]" for name in COLUMNS)}) AS r({", ".join(COLUMNS)})
+"""  # noqa: S608 - made of our own names
+_COUNT = """
+INSERT INTO metering_counter AS c (tenant_id, period, price_id, ms, charged, waived)
+SELECT %s, * FROM unnest(%s::date[], %s::uuid[], %s::bigint[], %s::numeric[], %s::numeric[])
+ON CONFLICT (tenant_id, period, price_id)
+DO UPDATE SET ms = EXCLUDED.ms, charged = EXCLUDED.charged, waived = EXCLUDED.waived
+"""
+
+
+def insert(lines: Sequence[Line]) -> None:
+    columns: list[list[Any]] = [[getattr(line, name) for line in lines] for name in COLUMNS]
+    columns[COLUMNS.index("tags")] = [array_text(line.tags) for line in lines]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, columns)
+
+
+def array_text(values: Iterable[str]) -> str:
+    """A text array as PostgreSQL writes it: arrays of arrays must all be as long, and tags are not."""
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+    return "{" + ",".join(quoted) + "}"
+
+
+def keep_counters(tenant_id: UUID, rows: Sequence[tuple[date, UUID, int, Decimal, Decimal]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, [tenant_id, *(list(column) for column in zip(*rows, strict=True))])
+
+
+def select(condition: str, values: Sequence[Any]) -> list[Line]:
+    """Rows of which `condition`, ours, holds; in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM metering_ledgerentry WHERE {condition} ORDER BY seq",  # noqa: S608
+            values,
+        )
+        return [as_line(row) for row in cursor.fetchall()]
+
+
+def as_line(row: Sequence[Any]) -> Line:
+    line = Line(*row)
+    line.tags = tuple(line.tags)
+    line.previous_hash, line.hash = bytes(line.previous_hash), bytes(line.hash)
+    return line

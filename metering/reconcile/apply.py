@@ -20,7 +20,7 @@ from metering.ledger.post import post_due
 from metering.models import Difference, Reconciliation
 from metering.models.ledger import EntryKind
 from metering.models.reconciliation import Action, DifferenceKind
-from metering.reconcile.compare import CREDITED, DOUBLE, LOST, REPLAYED, Finding
+from metering.reconcile.compare import CREDITED, REPLAYED, Finding
 from tenants.scope import staff_scope
 
 POST_AT_ONCE = 5000
@@ -151,7 +151,8 @@ def _same(row: Difference) -> tuple[object, ...]:
 
 def _event(finding: Finding) -> UsageEvent:
     record = finding.record
-    assert finding.kind == LOST and record is not None  # noqa: S101, PT018
+    if record is None:
+        raise ValueError(f"{finding.stream}: there is nothing to replay it from")
     return UsageEvent(
         tenant=str(finding.tenant), project=str(record.project), key=str(record.key),
         stream=finding.stream, from_ms=finding.from_ms, to_ms=finding.to_ms, model=record.model,
@@ -161,11 +162,7 @@ def _event(finding: Finding) -> UsageEvent:
 
 
 def _correction(finding: Finding) -> NewEntry:
-    entry = finding.entry
-    assert finding.kind == DOUBLE and entry is not None  # noqa: S101, PT018
     return NewEntry(
         EntryKind.CORRECTION, "counted, and not in the record of the worker", finding.reference,
         ms=-finding.ms, stream=finding.stream, from_ms=finding.from_ms, to_ms=finding.to_ms,
-        processed_at=entry.processed_at, project_id=entry.project, key_id=entry.key,
-        usage_kind=entry.kind, model=entry.model, region=entry.region, tags=entry.tags,
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Protocol
 from uuid import UUID
 
@@ -53,16 +54,9 @@ class Record:
 class Entry:
     """A ledger entry of audio: usage, or with `ms` below zero a correction."""
 
-    seq: int
-    project: UUID | None
-    key: UUID | None
     from_ms: int
     to_ms: int
     ms: int
-    kind: str
-    model: str
-    region: str
-    tags: tuple[str, ...]
     processed_at: datetime
 
 
@@ -133,8 +127,7 @@ class Finding:
     to_ms: int
     detail: str = ""
     record: Record | None = None  # what it is replayed from
-    entry: Entry | None = None  # what is credited
-    reference: str = ""
+    reference: str = ""  # under which it is credited
 
     @property
     def ms(self) -> int:
@@ -169,7 +162,7 @@ def coverage(entries: Sequence[Entry]) -> list[tuple[int, int, int]]:
         steps[entry.to_ms] = steps.get(entry.to_ms, 0) - sign
     at = sorted(steps)
     found, times = [], 0
-    for start, end in zip(at, at[1:], strict=False):
+    for start, end in pairwise(at):
         times += steps[start]
         found.append((start, end, times))
     return found
@@ -217,36 +210,27 @@ def _stored_and_not_booked(stream: Stream, ranges: Sequence[Range]) -> list[Find
 def _to_credit(
     stream: Stream, net: Sequence[tuple[int, int, int]], logged: Sequence[Range], logs: Logs
 ) -> list[Finding]:
+    booked = union((start, end) for start, end, times in net if times > 0)
+    twice = union((start, end) for start, end, times in net if times > 1)
     found = []
-    for start, end, times in net:
-        for wanted, parts in ((1, common([(start, end)], logged)), (0, minus([(start, end)], logged))):
-            for part in parts if times > wanted else ():
-                found += _credits(stream, part, wanted, times - wanted, logs)
-    return found
-
-
-def _credits(stream: Stream, part: Range, wanted: int, excess: int, logs: Logs) -> list[Finding]:
-    """One for each time that this part is in the ledger too often. The first entries stay."""
-    within = [one for one in stream.entries if one.ms > 0 and _holds(one, part)]
-    within.sort(key=lambda one: one.seq)
-    events = [one for one in stream.events if one.from_ms < part[1] and part[0] < one.to_ms]
-    until = max((one.processed_at for one in (*within, *events)), default=None)
-    # What the ledger has twice is too much whatever a log may still say.
-    decided = wanted == 1 or (
-        until is not None and logs.complete({e.worker for e in events}, until + CLOCKS_AGREE_WITHIN)
-    )
-    action, detail = (CREDITED, "") if decided else (WAITING, "the log of its worker is not all here yet")
-    found = []
-    for entry in within[wanted : wanted + excess]:
+    for part in minus(booked, logged):
+        decided = logs.complete(*_heard(stream, part))
+        action, detail = (CREDITED, "") if decided else (WAITING, "the log of its worker is not all here yet")
         reference = f"reconcile:{stream.name}:{part[0]}-{part[1]}"
-        if len(within) > 1:
-            reference += f":{entry.seq}"
-        found.append(
-            Finding(
-                DOUBLE, action, stream.tenant, stream.name, *part, detail, entry=entry, reference=reference
-            )
-        )
+        found.append(Finding(DOUBLE, action, stream.tenant, stream.name, *part, detail, reference=reference))
+    # Events cannot overlap, so somebody or something else has written to the ledger.
+    for part in common(twice, logged):
+        detail = "more than once in the ledger: manage.py ledger verify"
+        found.append(Finding(DOUBLE, RAISED, stream.tenant, stream.name, *part, detail))
     return found
+
+
+def _heard(stream: Stream, part: Range) -> tuple[set[str], datetime]:
+    """The workers that this part is said to be of, and until when."""
+    events = [one for one in stream.events if one.from_ms < part[1] and part[0] < one.to_ms]
+    entries = [one for one in stream.entries if one.from_ms < part[1] and part[0] < one.to_ms]
+    until = max(one.processed_at for one in (*events, *entries))
+    return {one.worker for one in events}, until + CLOCKS_AGREE_WITHIN
 
 
 def _as_settled(records: Iterable[Record]) -> list[tuple[Record, int]]:
@@ -262,10 +246,6 @@ def _as_settled(records: Iterable[Record]) -> list[tuple[Record, int]]:
 
 def _ranges(pieces: Iterable[Piece]) -> list[Range]:
     return [(one.from_ms, one.to_ms) for one in pieces]
-
-
-def _holds(entry: Entry, part: Range) -> bool:
-    return entry.from_ms <= part[0] and part[1] <= entry.to_ms
 
 
 def _has(log: Log, at: datetime) -> bool:

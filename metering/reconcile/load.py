@@ -15,7 +15,6 @@ from tenants.scope import staff_scope
 
 TENANTS_AT_ONCE = 50
 STREAMS_AT_ONCE = 500
-# The logs that may still say something of a day are those that were heard of since it began.
 DAY = timedelta(days=1)
 
 Name = tuple[UUID, str]  # of a stream: its tenant's, its own
@@ -57,8 +56,7 @@ FROM unnest(%(tenants)s::uuid[], %(streams)s::text[]) wanted(tenant, name)
 JOIN metering_inferencerecord ON tenant_id = wanted.tenant AND stream = wanted.name
 """
 ENTRIES = """
-SELECT tenant_id, stream, seq, project_id, key_id, from_ms, to_ms, ms, usage_kind, model, region, tags,
-       processed_at
+SELECT tenant_id, stream, from_ms, to_ms, ms, processed_at
 FROM unnest(%(tenants)s::uuid[], %(streams)s::text[]) wanted(tenant, name)
 JOIN metering_ledgerentry ON tenant_id = wanted.tenant AND request_id = split_part(wanted.name, '.', 1)
                          AND stream = wanted.name
@@ -130,8 +128,8 @@ def streams(names: Sequence[Name]) -> list[Stream]:
         for tenant, stream, *rest, tags, processed_at, log in _rows(RECORDS, wanted):
             records[tenant, stream].append(Record(*rest, tuple(tags), processed_at, log))
         entries: dict[Name, list[Entry]] = defaultdict(list)
-        for tenant, stream, *rest, tags, processed_at in _rows(ENTRIES, wanted):
-            entries[tenant, stream].append(Entry(*rest, tuple(tags), processed_at))
+        for tenant, stream, *rest in _rows(ENTRIES, wanted):
+            entries[tenant, stream].append(Entry(*rest))
         events: dict[Name, list[Stored]] = defaultdict(list)
         for tenant, stream, *rest in _rows(EVENTS, wanted):
             events[tenant, stream].append(Stored(*rest))
@@ -150,7 +148,7 @@ def strangers(day: date, names: Iterable[Name]) -> dict[str, list[UUID]]:
 
 def logs(day: date, *, give_up: bool) -> Logs:
     """The files of all workers, as far as they may have something of this day."""
-    start, _ = bounds(day)
+    start = bounds(day)[0] - DAY  # a stream may have begun the day before
     rows = _rows(
         "SELECT log, worker, complete_until, closed FROM metering_inferencelog "
         "WHERE NOT closed OR seen_at >= %(start)s",

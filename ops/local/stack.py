@@ -193,7 +193,7 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
         "--without-gossip", "--without-mingle",
     )  # fmt: skip
     callbacks = (
-        "-m", "celery", "-A", "config.celery", "worker", "--queues", "callbacks", "--pool", "threads",
+        "-m", "celery", "-A", "config.celery", "worker", "--queues", "callbacks,payments", "--pool", "threads",
         "--concurrency", "16", "--hostname", "callbacks@%h", "--loglevel", env.LOG_LEVEL.read(environ),
         "--without-gossip", "--without-mingle",
     )  # fmt: skip

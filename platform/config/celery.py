@@ -16,8 +16,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("stenogate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["metering.payments"])
 
-CALLBACKS = "callbacks"  # the queue, and the name of the worker that serves it
+CALLBACKS = "callbacks"  # the queue, and the name of the worker that serves it, and the queue `payments`
 # Written by a task that beat sends and a worker runs, so one key shows that both live.
 ALIVE_KEY = "steno:celery:alive"
 CALLBACKS_ALIVE_KEY = "steno:callbacks:alive"
@@ -33,6 +34,20 @@ app.conf.beat_schedule = {
         "options": {"queue": CALLBACKS},
     },
 }
+
+# What is due of payments. A turn that nobody took before the next one is forgotten.
+for _task, _seconds in {
+    "metering.fill_outbox": 60,
+    "metering.deliver": 10,
+    "metering.handle_webhooks": 5,
+    "metering.settle": 300,
+    "metering.end_grace": 300,
+}.items():
+    app.conf.beat_schedule[_task] = {
+        "task": _task,
+        "schedule": _seconds,
+        "options": {"expires": _seconds},
+    }
 
 
 @app.task(name="config.alive", expires=ALIVE_EVERY_S)

@@ -119,7 +119,14 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # In a process of their own: a customer's slow server must not hold up what is billed.
-CELERY_TASK_ROUTES = {"gateway.deliver_callback": {"queue": "callbacks"}}
+CELERY_TASK_ROUTES = {
+    "gateway.deliver_callback": {"queue": "callbacks"},
+    # Stripe may be slow or away, too. The same process serves both queues, each of them in turn.
+    "metering.deliver": {"queue": "payments"},
+    "metering.settle": {"queue": "payments"},
+    "metering.handle_webhooks": {"queue": "payments"},
+    "metering.end_grace": {"queue": "payments"},
+}
 
 AUTH_USER_MODEL = "tenants.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -162,10 +169,13 @@ LOGGING = {
     },
     # Anybody can send a bad Host header as often as they like; the answer is a 400, and no line here.
     # The HTTP client logs every URL it calls, and a customer's URL may hold a signature or a password.
+    # Stripe's library logs what Stripe says, which may hold parts of keys and names of customers.
     "loggers": {
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
+        "urllib3": {"level": "ERROR"},
     },
     "root": {"handlers": ["stderr"], "level": env.LOG_LEVEL.read()},
 }

@@ -6,9 +6,11 @@ from django.contrib import admin
 from django.urls import include, path
 
 from console import pages
+from metering.payments import webhooks
 
 urlpatterns = [
     path("", pages.home, name="home"),
     path("admin/", admin.site.urls),
+    path("webhooks/stripe", webhooks.receive),
     path("", include("gateway.urls")),
 ]

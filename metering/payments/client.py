@@ -1,0 +1,70 @@
+"""The provider's client, with a time limit on every call, and without retries of its own: what is said again
+is decided here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import stripe
+from stripe._base_address import BaseAddresses
+
+from config import env
+from metering.payments.errors import NotConfigured, named
+
+CONNECT_S, ANSWER_S = 5.0, 20.0
+# It would keep an id of this machine in the home folder, and send how long calls took.
+stripe.enable_telemetry = False
+
+
+def configured() -> bool:
+    return bool(env.STRIPE_API_KEY.read())
+
+
+def connect() -> stripe.StripeClient:
+    if not (key := env.STRIPE_API_KEY.read()):
+        raise NotConfigured()
+    return _client(key, env.STRIPE_API_BASE.read() or "")
+
+
+def provider_account() -> str:
+    """What objects at the provider belong to: another key, another name, and they are looked for anew."""
+    said = f"{env.STRIPE_API_KEY.read()} {env.STRIPE_API_BASE.read()}"
+    return f"key:{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+def is_live() -> bool:
+    return "_live_" in (env.STRIPE_API_KEY.read() or "")
+
+
+@contextmanager
+def naming_errors() -> Iterator[None]:
+    """The library's errors as ours. Theirs hold the provider's answer, so they do not go on as a cause."""
+    try:
+        yield
+    except stripe.StripeError as error:
+        failed = named(error)
+    else:
+        return
+    raise failed
+
+
+def noted(metadata: stripe.StripeObject | None, key: str) -> str | None:
+    """What we wrote on an object of the provider."""
+    return None if metadata is None else metadata.to_dict().get(key)
+
+
+@lru_cache(maxsize=4)
+def _client(key: str, base: str) -> stripe.StripeClient:
+    addresses: BaseAddresses = (
+        {"api": base, "connect": base, "files": base, "meter_events": base} if base else {}
+    )
+    return stripe.StripeClient(
+        key,
+        base_addresses=addresses,
+        max_network_retries=0,
+        # Its sessions are a thread's own.
+        http_client=stripe.RequestsClient(timeout=(CONNECT_S, ANSWER_S)),
+    )

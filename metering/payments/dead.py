@@ -1,0 +1,74 @@
+"""Dead letters: meter events that will not be taken, and webhooks that could not be handled. A person looks,
+and says again or lets go; both are in the tenant's audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from metering.models import Account, MeterIntent, WebhookEvent
+from metering.models.outbox import IntentState
+from metering.payments import retries, settle, webhooks
+from tenants.scope import staff_scope, tenant_scope
+from tenants.services.audit import Actor, record
+
+
+def intents() -> list[MeterIntent]:
+    with staff_scope():
+        dead = MeterIntent.objects.filter(state=IntentState.DEAD.value).select_related("tenant")
+        return list(dead.order_by("tenant_id", "id"))
+
+
+def given_up() -> QuerySet[WebhookEvent]:
+    return WebhookEvent.objects.filter(outcome__startswith=webhooks.GIVEN_UP).order_by("id")
+
+
+def retry(intent: MeterIntent, *, actor: Actor = None, now: datetime | None = None) -> MeterIntent | None:
+    """Another intent with an identifier of its own stands for it: the provider may remember the old one. It
+    goes to the customer that the tenant is now. None: somebody else was quicker."""
+    now = now or timezone.now()
+    with tenant_scope(intent.tenant_id):
+        account = Account.objects.get(tenant_id=intent.tenant_id)
+        if not _taken(intent, now):
+            return None
+        values = {**settle.replaced(intent, now), "customer": account.customer or intent.customer}
+        made = MeterIntent.objects.create(identifier=retries.replacement(intent.identifier), **values)
+        _told(actor, account, "billing.intent_retried", intent, by=made.identifier)
+    return made
+
+
+def drop(intent: MeterIntent, reason: str, *, actor: Actor = None, now: datetime | None = None) -> bool:
+    """The provider is never told. The ledger stays as it is, and so does our invoice."""
+    with tenant_scope(intent.tenant_id):
+        if not _taken(intent, now or timezone.now()):
+            return False
+        account = Account.objects.get(tenant_id=intent.tenant_id)
+        _told(actor, account, "billing.intent_dropped", intent, reason=reason)
+    return True
+
+
+def handle_again(event: WebhookEvent, now: datetime | None = None) -> None:
+    WebhookEvent.objects.filter(id=event.id).update(
+        handled_at=None, outcome="", attempts=0, next_at=now or timezone.now()
+    )
+
+
+def _taken(intent: MeterIntent, now: datetime) -> bool:
+    """Only one of two who try wins."""
+    dead = MeterIntent.objects.filter(id=intent.id, state=IntentState.DEAD.value)
+    return bool(dead.update(state=IntentState.DROPPED.value, settled_at=now))
+
+
+def _told(actor: Actor, account: Account, action: str, intent: MeterIntent, **more: str) -> None:
+    record(
+        actor,
+        account.tenant_id,
+        action,
+        account.id,
+        identifier=intent.identifier,
+        meter=intent.meter,
+        value=intent.value,
+        **more,
+    )

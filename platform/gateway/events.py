@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -86,6 +87,7 @@ class Summary:
     audio_ms: int
     audio_sha256: str
     billed_ms: int
+    receipt: Mapping[str, str] | None = None  # None: it will be issued later, or nothing signs receipts here
 
 
 @dataclass(frozen=True)

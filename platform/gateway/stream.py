@@ -135,10 +135,6 @@ class Stream:
         grant = self.grant
         return Owner(str(grant.tenant_id), str(grant.project_id), str(grant.key_id), parameters.tags)
 
-    def _owner(self, parameters: ListenParameters) -> Owner:
-        grant = self.grant
-        return Owner(str(grant.tenant_id), str(grant.project_id), str(grant.key_id), parameters.tags)
-
     async def _check_callback(self) -> None:
         if self.parameters.callback:
             await self.house.outbound.check(self.parameters.callback)

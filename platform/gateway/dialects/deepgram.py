@@ -177,6 +177,7 @@ def summary_body(summary: Summary, about: About) -> dict[str, object]:
         "region": about.region,
         "worker": about.worker,
         "billed_seconds": seconds(summary.billed_ms),
+        "receipt": summary.receipt,
     }
 
 

@@ -85,7 +85,7 @@ async def hear(stream: Stream, sha256: str, say: Say = silently) -> Heard:
     try:
         while True:
             stream.tick()
-            while (message := stream.next_message()) is not None:
+            while (message := await stream.message()) is not None:
                 if isinstance(message, Transcript):
                     finals.append(message)
                     await say(message)

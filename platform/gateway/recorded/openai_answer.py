@@ -39,7 +39,7 @@ def text_of(final: Transcript) -> str:
 
 
 def json_answer(heard: Heard) -> dict[str, Any]:
-    return {"text": text(heard), "usage": usage(heard)}
+    return {"text": text(heard), "usage": usage(heard), **_receipt(heard)}
 
 
 def verbose_answer(
@@ -51,6 +51,7 @@ def verbose_answer(
         "duration": heard.seconds,
         "text": text(heard),
         "usage": usage(heard),
+        **_receipt(heard),
     }
     if words:
         body["words"] = [
@@ -65,6 +66,11 @@ def verbose_answer(
 
 def usage(heard: Heard) -> dict[str, Any]:
     return {"type": "duration", "seconds": heard.seconds}
+
+
+def _receipt(heard: Heard) -> dict[str, Any]:
+    """Beside what OpenAI's clients know, where there is one: they pass it over."""
+    return {"receipt": heard.summary.receipt} if heard.summary.receipt else {}
 
 
 def srt(heard: Heard) -> str:
@@ -108,7 +114,7 @@ def delta(final: Transcript, *, first: bool) -> dict[str, Any]:
 
 
 def done(heard: Heard) -> dict[str, Any]:
-    return {"type": "transcript.text.done", "text": text(heard), "usage": usage(heard)}
+    return {"type": "transcript.text.done", **json_answer(heard)}
 
 
 def event(body: dict[str, Any]) -> bytes:

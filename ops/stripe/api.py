@@ -104,7 +104,7 @@ class Api:
                 store.db.execute("savepoint doing")
                 answer = Answer(200, self._do(asked, request_id, key))
             except Refusal as refusal:
-                if refusal is not instead:
+                if refusal is not instead and refusal.undo:
                     store.db.execute("rollback to doing")
                 if not refusal.keep:
                     raise

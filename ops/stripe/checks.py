@@ -75,7 +75,11 @@ def _typed_string(value: str, wanted: str | None, path: str) -> Any:
 
 
 def _any_of(value: Any, options: list[Schema], path: str) -> Any:
-    shape = {str: ("string", "integer", "number", "boolean"), dict: ("object",), list: ("array",)}
+    shape: dict[type, tuple[str, ...]] = {
+        str: ("string", "integer", "number", "boolean"),
+        dict: ("object",),
+        list: ("array",),
+    }
     for option in options:
         if value == "" and option.get("enum") == [""]:
             return ""

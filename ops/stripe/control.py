@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from ops.stripe import billing, faults, streams
+from ops.stripe import billing, faults, invoices, streams
 from ops.stripe.api import Answer, Asked
 from ops.stripe.errors import Refusal
 from ops.stripe.store import Object
@@ -119,6 +119,30 @@ def received(world: World, given: Object) -> Object:
     }
 
 
+def payments(world: World, given: Object) -> Object:
+    """{"outcome": "succeed" or "fail"} for all or one {"customer": …}; {"outcome": null}: as the card is."""
+    told: Object = world.store.setting("payments", {})
+    told[given.get("customer", "*")] = given.get("outcome")
+    world.store.set("payments", told)
+    return told
+
+
+def invoice(world: World, given: Object) -> Object:
+    """One for {"subscription": …} or {"customer": …} now, of its period so far, or of [start, end); the
+    period goes on. {"finalise": true} does not wait for the hour."""
+    store = world.store
+    there = store.all("subscription")
+    wanted = [
+        o for o in there if given.get("subscription") == o["id"] or given.get("customer") == o["customer"]
+    ]
+    if not wanted:
+        raise Refusal("There is no such subscription, and no customer who has one.")
+    item = wanted[0]["items"]["data"][0]
+    start, end = given.get("start", item["current_period_start"]), given.get("end", world.now)
+    made = invoices.draft(world, wanted[0], start, end, "manual")
+    return invoices.finalise(world, made) if given.get("finalise") else made
+
+
 def broken(world: World, given: Object) -> Object:
     """Answers that Stripe's document did not allow: there should be none."""
     return {"broken": world.store.setting("broken", [])}
@@ -162,6 +186,8 @@ COMMANDS: dict[str, Callable[[World, dict[str, Any]], Object]] = {
     "limit": limit,
     "reject": reject,
     "received": received,
+    "payments": payments,
+    "invoice": invoice,
     "broken": broken,
     "webhook": webhook,
     "deliveries": deliveries,

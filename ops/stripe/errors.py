@@ -18,11 +18,13 @@ class Refusal(Exception):
         param: str = "",
         headers: dict[str, str] | None = None,
         keep: bool = True,
+        undo: bool = True,
     ) -> None:
         super().__init__(message)
         self.message, self.status, self.kind, self.code, self.param = message, status, kind, code, param
         self.headers = headers or {}
         self.keep = keep  # with the idempotency key: what never began to be done is not kept
+        self.undo = undo  # False: it was refused after something had happened, as a payment that failed
 
     def body(self) -> dict[str, Any]:
         error = {"type": self.kind, "message": self.message, "code": self.code, "param": self.param}

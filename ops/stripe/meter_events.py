@@ -122,7 +122,7 @@ def _refused(message: str, code: str, param: str) -> Refusal:
 def _meter(store: Store, event_name: str) -> Object | None:
     named = [one for one in store.all("billing.meter") if one["event_name"] == event_name]
     active = [one for one in named if one["status"] == "active"]
-    return (active or named or [None])[0]
+    return next(iter([*active, *named]), None)
 
 
 def _value(payload: dict[str, str], meter: Object | None) -> int:

@@ -89,7 +89,7 @@ def _changed(call: Call, meter: Object, event: str) -> Object:
 def summaries(call: Call) -> Object:
     meter, given = call.find("billing.meter"), call.params
     start, end, window = given["start_time"], given["end_time"], given.get("value_grouping_window")
-    step = WINDOWS.get(window, 60)
+    step = WINDOWS.get(window or "", 60)
     for name in ("start_time", "end_time"):
         if given[name] % step:
             raise Refusal(f"{name} must be aligned with {window or 'minute'} boundaries.", param=name)

@@ -29,8 +29,6 @@ LICENCE = "licenses/THIRD_PARTY_LICENSES.md"
 # The objects that are served. A reference to another one becomes a schema that nothing satisfies: an answer
 # with such an object in it is a mistake.
 OBJECTS = {
-    "billing.credit_balance_summary",
-    "billing.credit_grant",
     "billing.meter",
     "billing.meter_event",
     "billing.meter_event_adjustment",
@@ -39,7 +37,6 @@ OBJECTS = {
     "checkout.session",
     "customer",
     "deleted_customer",
-    "deleted_invoice",
     "event",
     "invoice",
     "line_item",

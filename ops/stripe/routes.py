@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from ops.stripe import catalogue, customers, events, meter_events, meters, streams
+from ops.stripe import (
+    catalogue,
+    customers,
+    events,
+    invoices,
+    meter_events,
+    meters,
+    payments,
+    sessions,
+    streams,
+    subscriptions,
+)  # fmt: skip
 from ops.stripe.world import Handler
 
 ROUTES: dict[tuple[str, str], Handler] = {
@@ -29,6 +40,30 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/v1/billing/meters/{id}/event_summaries"): meters.summaries,
     ("POST", "/v1/billing/meter_events"): meter_events.create,
     ("POST", "/v1/billing/meter_event_adjustments"): meter_events.adjust,
+    ("POST", "/v1/subscriptions"): subscriptions.create,
+    ("GET", "/v1/subscriptions"): subscriptions.listed,
+    ("GET", "/v1/subscriptions/{subscription_exposed_id}"): subscriptions.retrieve,
+    ("POST", "/v1/subscriptions/{subscription_exposed_id}"): subscriptions.update,
+    ("DELETE", "/v1/subscriptions/{subscription_exposed_id}"): subscriptions.cancel,
+    ("GET", "/v1/invoices"): invoices.listed,
+    ("POST", "/v1/invoices/create_preview"): invoices.preview,
+    ("GET", "/v1/invoices/{invoice}"): invoices.retrieve,
+    ("POST", "/v1/invoices/{invoice}"): invoices.update,
+    ("GET", "/v1/invoices/{invoice}/lines"): invoices.list_lines,
+    ("POST", "/v1/invoices/{invoice}/finalize"): invoices.finalise_now,
+    ("POST", "/v1/invoices/{invoice}/pay"): invoices.pay,
+    ("POST", "/v1/invoices/{invoice}/void"): invoices.void,
+    ("POST", "/v1/invoices/{invoice}/mark_uncollectible"): invoices.uncollectible,
+    ("POST", "/v1/payment_methods"): payments.create,
+    ("GET", "/v1/payment_methods/{payment_method}"): payments.retrieve,
+    ("POST", "/v1/payment_methods/{payment_method}/attach"): payments.attach,
+    ("POST", "/v1/payment_methods/{payment_method}/detach"): payments.detach,
+    ("GET", "/v1/customers/{customer}/payment_methods"): payments.of_customer,
+    ("POST", "/v1/billing_portal/sessions"): sessions.portal,
+    ("POST", "/v1/checkout/sessions"): sessions.checkout,
+    ("GET", "/v1/checkout/sessions"): sessions.listed,
+    ("GET", "/v1/checkout/sessions/{session}"): sessions.retrieve,
+    ("POST", "/v1/checkout/sessions/{session}/expire"): sessions.expire,
     ("GET", "/v1/events"): events.listed,
     ("GET", "/v1/events/{id}"): events.retrieve,
     # Not in Stripe's document, which is of v1 alone.

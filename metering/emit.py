@@ -44,6 +44,9 @@ def send_to_celery(task: str, records: list[dict[str, Any]]) -> None:
 
 
 class Emitter:
+    broken = False  # the disk of a spool takes nothing
+    spooled_bytes = 0
+
     def __init__(
         self,
         send: Send = send_to_celery,

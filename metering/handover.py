@@ -133,7 +133,7 @@ class SpooledEmitter(Emitter):
         return self._spool.waiting + super().waiting
 
     @property
-    def spooled_bytes(self) -> int:
+    def spooled_bytes(self) -> int:  # type: ignore[override]
         return self._spool.bytes
 
     @property

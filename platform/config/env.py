@@ -25,6 +25,7 @@ from config.env_money import STRIPE_API_KEY as STRIPE_API_KEY
 from config.env_money import STRIPE_WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET
 from config.env_money import USAGE_EVERY_SECONDS as USAGE_EVERY_SECONDS
 from config.env_money import USAGE_SPOOL_DIR as USAGE_SPOOL_DIR
+from config.env_money import USAGE_SPOOL_MAX_BYTES as USAGE_SPOOL_MAX_BYTES
 from config.parsers import (
     boolean,
     host,

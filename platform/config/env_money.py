@@ -16,9 +16,17 @@ USAGE_SPOOL_DIR = Variable(
     "USAGE_SPOOL_DIR",
     text,
     "/var/lib/stenogate/usage",
-    "Where a gateway keeps usage that the broker does not take, so that a restart does not lose it. Empty: "
-    "in its memory only.",
+    "Where a gateway keeps usage until it is in the database, so that nothing of it is lost with a gateway or "
+    "with Valkey. A local disk; gateways may share the folder. Empty: in memory, until Valkey has it.",
     "",
+)
+USAGE_SPOOL_MAX_BYTES = Variable(
+    "USAGE_SPOOL_MAX_BYTES",
+    integer(1024 * 1024, 2**50),
+    str(1024**3),
+    "How much of that may wait for a gateway before it takes no new streams. Twice as much is kept for the "
+    "open ones. A stream makes about 0.4 MB an hour.",
+    str(1024**3),
 )
 INFERENCE_LOG_DIR = Variable(
     "INFERENCE_LOG_DIR",

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 from channels.db import database_sync_to_async
@@ -30,7 +31,9 @@ from gateway.session import Limits
 from gateway.streams import Streams
 from gateway.tasks import publish
 from metering.emit import Emitter
+from metering.handover import CeleryBroker, SpooledEmitter
 from metering.selectors import processed_ms
+from metering.spool import Spool
 from tenants import selectors
 from tenants.access import KeyGrant
 from tenants.services.keys import touch_keys
@@ -115,6 +118,8 @@ class Process:
                 moment = changes.moment
                 self.pulled_at = time.monotonic()
             telemetry.usage_waiting.set(self.usage.waiting)
+            telemetry.usage_spool_bytes.set(self.usage.spooled_bytes)
+            telemetry.usage_spool_broken.set(self.usage.broken)
             await asyncio.sleep(PULL_EVERY_S)
 
     async def _touch_keys_forever(self) -> None:
@@ -148,6 +153,15 @@ async def recorded_ms(account: Account, since: datetime) -> int:
     )
 
 
+def usage_emitter() -> Emitter:
+    """Raises `SpoolError` when there is a folder for usage that cannot be used."""
+    folder = env.USAGE_SPOOL_DIR.read()
+    if not folder:
+        return Emitter(on_lost=telemetry.usage_dropped.inc)
+    spool = Spool(Path(folder), env.USAGE_SPOOL_MAX_BYTES.read())
+    return SpooledEmitter(spool, CeleryBroker(), telemetry.usage_dropped.inc)
+
+
 @cache
 def current() -> Process:
     """The one of this process."""
@@ -161,7 +175,7 @@ def current() -> Process:
             Failures(per_minute=env.AUTH_FAILURES_PER_MINUTE.read()),
         ),
         admission=Admission.at(settings.REDIS_URL, settings.REGION, recorded_ms),
-        usage=Emitter(on_lost=telemetry.usage_dropped.inc),
+        usage=usage_emitter(),
         callbacks=Emitter(publish, on_lost=telemetry.callbacks_dropped.inc, limit=MAX_WAITING),
         outbound=outbound.current(),
         limits=Limits(

@@ -32,6 +32,7 @@ from config import env
 from gateway import process, telemetry
 from gateway.flow import Inbox, Outlet
 from gateway.http_protocol import Channel, Request
+from metering.spool import SpoolError
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +187,11 @@ class GatewayServer(Server):  # type: ignore[misc]
 
 
 def main() -> None:
+    try:
+        process.current()
+    except SpoolError as error:
+        log.critical("%s", error)
+        sys.exit(1)
     host, port = env.GATEWAY_HOST.read(), env.GATEWAY_PORT.read()
     WebSocketFactory.protocol = Protocol
     http_protocol.WebRequest = Request  # what its factory makes of every request

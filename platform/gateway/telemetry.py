@@ -45,6 +45,12 @@ callbacks_dropped = Counter(
     "stenogate_gateway_callbacks_dropped_total", "Callbacks that were too many or too large to be kept."
 )
 usage_waiting = Gauge("stenogate_gateway_usage_waiting", "Usage events not yet handed to the broker.")
+usage_spool_bytes = Gauge(
+    "stenogate_gateway_usage_spool_bytes", "Usage on this gateway's disk that is not known to be stored."
+)
+usage_spool_broken = Gauge(
+    "stenogate_gateway_usage_spool_broken", "1 while the disk takes no usage, which waits in memory then."
+)
 usage_dropped = Counter(
     "stenogate_gateway_usage_dropped_total", "Usage events lost because the bound was reached."
 )

@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from metering.invoices.entry import Entry
 from metering.invoices.lines import Problem, lines_of
 from metering.invoices.money import coins, exact, places
-from metering.invoices.tally import ZERO, Entry, Stream, Sum, Tally
+from metering.invoices.tally import ZERO, Stream, Sum, Tally
 from metering.rating import PriceLine
 
 VERSION = 1
@@ -189,7 +190,10 @@ def _summary(tally: Tally, facts: Facts) -> Document:
         {"id": id, "name": facts.projects.get(id, id), "ms": sum.ms, "amount": exact(sum.amount)}
         for id, sum in rows("projects")
     ]
-    return {"projects": projects, **{name: of(name) for name in ("tags", "models", "kinds", "regions", "days")}}
+    return {
+        "projects": projects,
+        **{name: of(name) for name in ("tags", "models", "kinds", "regions", "days")},
+    }
 
 
 def instant(at: datetime) -> str:

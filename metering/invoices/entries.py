@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import date
 from uuid import UUID
 
+from metering.invoices.entry import Entry
 from metering.models import LedgerEntry
 
 FIELDS = (
-    "seq", "kind", "at", "processed_at", "project_id", "key_id", "stream", "request_id", "from_ms", "to_ms",
-    "ms", "usage_kind", "model", "region", "tags", "price_id", "currency", "amount", "waived", "reason",
-    "reference",
+    "seq", "kind", "at", "period", "rated_in", "processed_at", "project_id", "key_id", "stream", "request_id",
+    "from_ms", "to_ms", "ms", "usage_kind", "model", "region", "tags", "price_id", "currency", "amount",
+    "waived", "reason", "reference",
 )  # fmt: skip
 BATCH = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    seq: int
-    kind: str
-    at: datetime
-    processed_at: datetime
-    project_id: UUID | None
-    key_id: UUID | None
-    stream: str
-    request_id: str
-    from_ms: int | None
-    to_ms: int | None
-    ms: int
-    usage_kind: str
-    model: str
-    region: str
-    tags: list[str]
-    price_id: UUID | None
-    currency: str
-    amount: Decimal
-    waived: Decimal
-    reason: str
-    reference: str
 
 
 def entries_of(tenant_id: UUID, period: date) -> Iterator[Entry]:

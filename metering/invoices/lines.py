@@ -28,9 +28,7 @@ class Problem:
         return f"{self.description}: the ledger says {self.ledger}, the price line says {self.computed}"
 
 
-def lines_of(
-    tally: Tally, prices: Mapping[UUID, PriceLine]
-) -> tuple[list[dict[str, Any]], list[Problem]]:
+def lines_of(tally: Tally, prices: Mapping[UUID, PriceLine]) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Every amount of the ledger but payments is in one of them, once."""
     lines: list[dict[str, Any]] = []
     problems: list[Problem] = []
@@ -47,7 +45,7 @@ def lines_of(
             lines.append(_usage(id, name, price, usage.ms, computed))
         if corrected.count:
             lines.append(_line("correction", f"Correction: {name}", id, corrected.ms, net - computed))
-        earlier = tally.earlier_corrections.get(id, Sum())
+        earlier = tally.earlier.get(id, Sum())
         if earlier.count:
             text = f"Correction of an earlier period: {name}"
             lines.append(_line("earlier_correction", text, id, earlier.ms, earlier.gross))
@@ -69,18 +67,14 @@ def cost(price: PriceLine | None, ms: int) -> Decimal:
     return rating.cost(price, ms) if price else ZERO
 
 
-def _in_order(
-    tally: Tally, prices: Mapping[UUID, PriceLine]
-) -> list[tuple[UUID | None, PriceLine | None]]:
+def _in_order(tally: Tally, prices: Mapping[UUID, PriceLine]) -> list[tuple[UUID | None, PriceLine | None]]:
     """As `prices` has them; what has no price comes last."""
-    used = {*tally.usage, *tally.corrections, *tally.earlier_corrections, *tally.minimums}
+    used = {*tally.usage, *tally.corrections, *tally.earlier, *tally.minimums}
     known = [(id, line) for id, line in prices.items() if id in used]
     return [*known, *([(None, None)] if None in used else [])]
 
 
-def _usage(
-    id: UUID | None, name: str, price: PriceLine | None, ms: int, amount: Decimal
-) -> dict[str, Any]:
+def _usage(id: UUID | None, name: str, price: PriceLine | None, ms: int, amount: Decimal) -> dict[str, Any]:
     included = min(price.included_ms, ms) if price else 0
     parts = _parts(price, ms) if price else []
     line = _line("usage", name, id, ms, amount)
@@ -106,7 +100,9 @@ def tiers_of(price: PriceLine, ms: int) -> list[tuple[int, int, Decimal]]:
     """`[from, to)` of the period's total and its price: what is included first."""
     found = []
     start, free = 0, price.included_ms
-    tiers = [(None if tier.up_to_ms is None else free + tier.up_to_ms, tier.per_minute) for tier in price.tiers]
+    tiers = [
+        (None if tier.up_to_ms is None else free + tier.up_to_ms, tier.per_minute) for tier in price.tiers
+    ]
     for until, per_minute in [(free, ZERO), *tiers]:
         end = ms if until is None else min(until, ms)
         if end > start:

@@ -51,7 +51,7 @@ def write_pdf(document: dict[str, Any], out: BinaryIO, paper: str = "a4") -> Non
     name = " ".join(filter(None, (shown.title, shown.number)))
     template = SimpleDocTemplate(
         out, pagesize=PAPERS[paper], leftMargin=MARGIN - PADDING, rightMargin=MARGIN - PADDING,
-        topMargin=MARGIN - PADDING, bottomMargin=22 * mm, title=name, author=shown.seller[0], subject=" ".join(shown.facts[0]),
+        topMargin=MARGIN - PADDING, bottomMargin=22 * mm, title=name, author=shown.seller[0],
         # So that the same document is the same file.
         invariant=1,
     )  # fmt: skip
@@ -134,7 +134,9 @@ def _flat() -> list[tuple[Any, ...]]:
 
 
 def _section(table: Table, width: float) -> list[Flowable]:
-    heading = _paragraph(table.title, _style(10.5, bold=True, spaceBefore=8 * mm, spaceAfter=2.5 * mm, keepWithNext=1))
+    heading = _paragraph(
+        table.title, _style(10.5, bold=True, spaceBefore=8 * mm, spaceAfter=2.5 * mm, keepWithNext=1)
+    )
     body = _table(table, width)
     short = len(table.rows) <= 12
     return [KeepTogether([heading, *body])] if short else [heading, *body]

@@ -1,4 +1,4 @@
-"""Adds up the ledger entries of a period: by what the invoice has lines for, by its summaries, by stream. Pure."""
+"""Adds up the ledger entries of a period: for the lines of the invoice, its summaries and streams. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from metering.invoices.entries import Entry
+from metering.invoices.entry import Entry
+from metering.invoices.errors import MixedCurrencies
 
 ZERO = Decimal(0)
 # How the references of money begin that was paid, or that a credit note gave back: it changes no total.
 PAYMENTS = ("stripe:", "payment:", "prepaid:", "credit_note:")
 MINIMUM = "minimum:"
 SUMMARIES = ("projects", "tags", "models", "kinds", "regions", "days")
-
-
-class MixedCurrencies(Exception):
-    """A period has ledger entries in more than one currency, so they have no sum. Correct them, by entries
-    that take the one currency's back, before this period is invoiced."""
 
 
 @dataclass
@@ -65,7 +61,7 @@ class Tally:
 
     usage: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
     corrections: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
-    earlier_corrections: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
+    earlier: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
     minimums: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
     adjustments: list[Entry] = field(default_factory=list)
     credits: list[Entry] = field(default_factory=list)
@@ -82,10 +78,9 @@ class Tally:
 
 def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo, *, prepaid: bool) -> Tally:
     found = Tally()
-    used: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)  # ranges of this period, by stream
     for entry in entries:
         if found.currency not in ("", entry.currency):
-            raise MixedCurrencies(f"{MixedCurrencies.__doc__} Entry {entry.seq} is in {entry.currency}.")
+            raise MixedCurrencies(found.currency, entry.currency, entry.seq)
         found.currency = entry.currency
         found.first_seq = found.first_seq or entry.seq
         found.last_seq = entry.seq
@@ -96,7 +91,7 @@ def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo, *, prep
                 continue
             _money(found, entry)
         else:
-            _audio(found, entry, used, starts_at)
+            _audio(found, entry, starts_at)
         _summarise(found, entry, zone)
     return found
 
@@ -114,18 +109,14 @@ def _money(found: Tally, entry: Entry) -> None:
         found.adjustments.append(entry)
 
 
-def _audio(
-    found: Tally, entry: Entry, used: dict[str, list[tuple[int, int]]], starts_at: datetime
-) -> None:
+def _audio(found: Tally, entry: Entry, starts_at: datetime) -> None:
+    if entry.rated_in not in (None, entry.period):
+        by_price = found.earlier  # at what the counters of its own period say, which has its invoice already
+    else:
+        by_price = found.usage if entry.kind == "usage" else found.corrections
+    by_price[entry.price_id].add(entry)
     span = (entry.from_ms or 0, entry.to_ms or 0)
     late = entry.processed_at < starts_at
-    if entry.kind == "usage":
-        found.usage[entry.price_id].add(entry)
-        used[entry.stream].append(span)
-    else:
-        # What this period's usage did not count, an earlier one's did.
-        here = any(start < span[1] and span[0] < end for start, end in used.get(entry.stream, ()))
-        (found.corrections if here else found.earlier_corrections)[entry.price_id].add(entry)
     key = (
         entry.request_id, entry.price_id, late, entry.project_id, entry.key_id, entry.model,
         entry.usage_kind, entry.region, *entry.tags,

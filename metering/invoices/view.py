@@ -1,5 +1,5 @@
-"""What a page shows of a document: texts, in the order in which they are read. HTML and PDF differ in how they
-put them on paper, and in nothing else. Pure."""
+"""What a page shows of a document: texts, in the order in which they are read. HTML and PDF differ in how
+they put them on paper, and in nothing else. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metering.invoices.money import minutes, readable
 
 MAX_STREAMS = 500
 MAX_ROWS = 100  # of a summary
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 SUMMARIES = (
     ("projects", "By project", "Project", "Not of a project"),
     ("models", "By model", "Model", "Not of a model"),
@@ -70,7 +70,9 @@ def _invoice(document: dict[str, Any]) -> View:
     headline = ("Total so far" if draft else "Total due", f"{currency} {amount}")
     notes = []
     if draft:
-        notes.append("This is a draft and no invoice: it shows what has been recorded of the period until now.")
+        notes.append(
+            "This is a draft and no invoice: it shows what has been recorded of the period until now."
+        )
     elif prepaid:
         headline = ("Paid from prepaid credit", f"{currency} {amount}")
         notes.append("This invoice was paid from prepaid credit. Nothing is due.")
@@ -228,7 +230,13 @@ def _prices(document: dict[str, Any]) -> Table | None:
         return None
     per_minute = aligned([row.cells[-1] for row in rows], 2)
     shown = [Row((*row.cells[:-1], price)) for row, price in zip(rows, per_minute, strict=True)]
-    header = ("Price line", "Plan", "Applies to", "Minutes of the period", f"{document['currency']} per minute")
+    header = (
+        "Price line",
+        "Plan",
+        "Applies to",
+        "Minutes of the period",
+        f"{document['currency']} per minute",
+    )
     return Table("Prices", header, tuple(shown), texts=4)
 
 

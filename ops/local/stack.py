@@ -81,6 +81,7 @@ def environment(given: Settings, paths: Paths, database_url: str, redis_url: str
     # Whatever names it has for others, we ask it whether it is ready, and people open the admin from here.
     hosts = dict.fromkeys((*env.ALLOWED_HOSTS.read(given.environ), "localhost", "127.0.0.1", "[::1]"))
     return {
+        "USAGE_SPOOL_DIR": str(paths.var.resolve() / "usage"),
         **given.environ,
         "ALLOWED_HOSTS": ",".join(hosts),
         "DATABASE_URL": database_url,

@@ -80,6 +80,13 @@ def test_valkey_is_told_what_the_embedded_one_is_told():
         assert words in command
 
 
+def test_usage_outlives_its_container_and_belongs_to_who_writes_it():
+    folder = SERVICES["gateway"]["environment"]["USAGE_SPOOL_DIR"]
+    assert f"usage:{folder}" in SERVICES["gateway"]["volumes"]
+    assert "usage" in COMPOSE["volumes"]
+    assert re.search(rf"^RUN install -d -o stenogate .*{folder}\b", DOCKERFILE, re.MULTILINE)
+
+
 def test_what_is_mounted_and_copied_exists_and_is_let_through():
     mounted = [v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", []) if v.startswith("./")]
     copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)

@@ -59,6 +59,13 @@ def test_addresses_are_ones_that_can_be_opened_here(host, url):
     assert stack.settings({"GATEWAY_HOST": host}, {}).gateway_url == url
 
 
+def test_usage_is_kept_with_the_other_data_unless_it_is_to_be_elsewhere(paths):
+    told = stack.environment(stack.settings({}, {}), paths, "postgresql://d", "redis://r")
+    assert told["USAGE_SPOOL_DIR"] == str(paths.var.resolve() / "usage")
+    given = stack.settings({"USAGE_SPOOL_DIR": "/elsewhere"}, {})
+    assert stack.environment(given, paths, "d", "r")["USAGE_SPOOL_DIR"] == "/elsewhere"
+
+
 def test_every_process_can_be_known_as_ours_and_the_gateway_answers_to_this_machine(paths):
     given = stack.settings({"ALLOWED_HOSTS": "stt.example.com"}, {})
     told = stack.environment(given, paths, "postgresql://d", "redis://r")

@@ -148,6 +148,8 @@ def _lines(document: dict[str, Any]) -> Table:
         alone = parts[0]["per_minute"] if len(parts) == 1 and Decimal(parts[0]["per_minute"]) else ""
         long = line["minutes"] if line["ms"] else ""
         rows.append(("", (line["description"], long, alone, line["amount"])))
+        if line["ms"]:
+            rows.append(("part", (f"Exactly {readable(str(line['ms']), 0)} ms", "", "", "")))
         if parts and not alone:
             rows.extend(("part", _part(part)) for part in parts)
     rows = rows or [("", ("No usage and no charges", "", "", "0"))]

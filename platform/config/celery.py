@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import worker_ready
 from django.conf import settings
 
@@ -16,7 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("stenogate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["metering.payments"])
+app.autodiscover_tasks(["metering.receipts", "metering.payments", "metering.invoices"])
 
 CALLBACKS = "callbacks"  # the queue, and the name of the worker that serves it, and the queue `payments`
 # Written by a task that beat sends and a worker runs, so one key shows that both live.
@@ -35,8 +36,9 @@ app.conf.beat_schedule = {
     },
 }
 
-# What is due of payments. A turn that nobody took before the next one is forgotten.
+# What is due of payments and receipts. A turn that nobody took before the next one is forgotten.
 for _task, _seconds in {
+    "metering.issue_receipts": 5,
     "metering.fill_outbox": 60,
     "metering.deliver": 10,
     "metering.handle_webhooks": 5,
@@ -48,6 +50,12 @@ for _task, _seconds in {
         "schedule": _seconds,
         "options": {"expires": _seconds},
     }
+
+app.conf.beat_schedule["metering.finalise_invoices"] = {
+    "task": "metering.finalise_invoices",
+    "schedule": crontab(minute="7"),
+    "options": {"expires": 3000},
+}
 
 
 @app.task(name="config.alive", expires=ALIVE_EVERY_S)

@@ -96,16 +96,13 @@ class Logs:
 
     def complete(self, workers: Iterable[str], at: datetime) -> bool:
         """Whether all that these workers did until then is here."""
-        if self.give_up:
-            return True
         wanted = set(workers)
-        if not wanted:
-            return all(_has(log, at) for log in self.by_id.values())
-        return all(
-            bool(logs := [log for log in self.by_id.values() if log.worker == worker])
-            and all(_has(log, at) for log in logs)
-            for worker in wanted
-        )
+        its = [log for log in self.by_id.values() if not wanted or log.worker in wanted]
+        # Of a worker that keeps no log nothing can be said, however long one waits.
+        return self.known(wanted) and (self.give_up or all(_has(log, at) for log in its))
+
+    def known(self, workers: Iterable[str]) -> bool:
+        return set(workers) <= {log.worker for log in self.by_id.values()}
 
     def final(self, record: Record) -> bool:
         """Whether nothing that is still to come can say that less of this record counts."""
@@ -214,8 +211,12 @@ def _to_credit(
     twice = union((start, end) for start, end, times in net if times > 1)
     found = []
     for part in minus(booked, logged):
-        decided = logs.complete(*_heard(stream, part))
-        action, detail = (CREDITED, "") if decided else (WAITING, "the log of its worker is not all here yet")
+        workers, until = _heard(stream, part)
+        action, detail = WAITING, "the log of its worker is not all here yet"
+        if logs.complete(workers, until):
+            action, detail = CREDITED, ""
+        elif logs.give_up:
+            action, detail = RAISED, f"no log of {', '.join(sorted(workers))} has come"
         reference = f"reconcile:{stream.name}:{part[0]}-{part[1]}"
         found.append(Finding(DOUBLE, action, stream.tenant, stream.name, *part, detail, reference=reference))
     # Events cannot overlap, so somebody or something else has written to the ledger.

@@ -49,8 +49,12 @@ def _lines(run: Reconciliation, found: Sequence[Difference]) -> Iterator[str]:
     yield f"Reconciliation of {run.day} (UTC), {run.tenants} tenant{'' if run.tenants == 1 else 's'}" + (
         ", a dry run: nothing was changed" if run.dry_run else ""
     )
-    if not found:
+    if not run.summary.get("logs"):
+        yield "No worker has shipped its inference log of these days: usage was compared with nothing."
+        yield "Set INFERENCE_LOG_DIR on every worker; see docs/reconciliation.md."
+    elif not found:
         yield "Nothing differs: ledger, inference log, payment provider and invoices agree."
+    if not found:
         return
     for kind, means in MEANS.items():
         its = [one for one in found if one.kind == kind]

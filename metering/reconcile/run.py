@@ -15,7 +15,7 @@ from metering.models import Account, Difference, Reconciliation
 from metering.models.reconciliation import Action
 from metering.reconcile import apply, load, money
 from metering.reconcile.apply import Found
-from metering.reconcile.compare import Finding, compare, of_strangers
+from metering.reconcile.compare import Finding, Logs, compare, of_strangers
 from metering.reconcile.errors import AlreadyRunning, DayNotBegun
 from tenants.scope import staff_scope
 
@@ -45,11 +45,13 @@ def run(
         this = _begin(day, tenant_id, dry_run, now, len(everybody))
         if not dry_run:
             _post(load.unposted(tenant_id), say)
-        names = _differing(day, everybody, say)
-        found = _streams(day, names, now >= end + WAIT_FOR_LOGS, dry_run, say)
+        logs = load.logs(day, give_up=now >= end + WAIT_FOR_LOGS)
+        # Where no worker keeps a log there is nothing to compare with, and nothing to credit.
+        names = _differing(day, everybody, say) if logs.by_id else []
+        found = _streams(day, names, logs, dry_run, say)
         found += _money(day, whose, now, dry_run, say)
         apply.keep(this, found, now, whose)
-        return _finish(this, found, len(names))
+        return _finish(this, found, len(names), len(logs.by_id))
 
 
 def _post(whose: Sequence[UUID], say: Say) -> None:
@@ -72,7 +74,6 @@ def _differing(day: date, whose: Sequence[UUID], say: Say) -> list[load.Name]:
 
 def _streams(day: date, names: Sequence[load.Name], give_up: bool, dry_run: bool, say: Say) -> list[Found]:
     strangers = load.strangers(day, names)
-    logs = load.logs(day, give_up=give_up)
     conservative = _conservative()
 
     def look(batch: Iterable[load.Name]) -> list[Finding]:
@@ -107,13 +108,14 @@ def _begin(day: date, only: UUID | None, dry_run: bool, now: datetime, tenants: 
         )
 
 
-def _finish(this: Reconciliation, found: Sequence[Found], looked_at: int) -> Reconciliation:
+def _finish(this: Reconciliation, found: Sequence[Found], looked_at: int, logs: int) -> Reconciliation:
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for one in found:
         its = counts[one.kind.value]
         its[one.action.value] = its.get(one.action.value, 0) + 1
         its["ms"] = its.get("ms", 0) + one.ms
     this.summary = {
+        "logs": logs,
         "streams": looked_at,
         "differences": len(found),
         "left": sum(not one.mended for one in found),

@@ -72,7 +72,7 @@ def _differing(day: date, whose: Sequence[UUID], say: Say) -> list[load.Name]:
     return found
 
 
-def _streams(day: date, names: Sequence[load.Name], give_up: bool, dry_run: bool, say: Say) -> list[Found]:
+def _streams(day: date, names: Sequence[load.Name], logs: Logs, dry_run: bool, say: Say) -> list[Found]:
     strangers = load.strangers(day, names)
     conservative = _conservative()
 

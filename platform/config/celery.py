@@ -17,7 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("stenogate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["metering.receipts", "metering.payments", "metering.invoices"])
+app.autodiscover_tasks(["metering.ledger", "metering.receipts", "metering.payments", "metering.invoices"])
 
 CALLBACKS = "callbacks"  # the queue, and the name of the worker that serves it, and the queue `payments`
 # Written by a task that beat sends and a worker runs, so one key shows that both live.
@@ -26,7 +26,7 @@ CALLBACKS_ALIVE_KEY = "steno:callbacks:alive"
 ALIVE_EVERY_S = 5
 ALIVE_FOR_S = 20
 
-app.conf.beat_schedule = {
+_schedule: dict[str, dict[str, Any]] = {
     "alive": {"task": "config.alive", "schedule": ALIVE_EVERY_S},
     "callbacks alive": {
         "task": "config.alive",
@@ -36,8 +36,10 @@ app.conf.beat_schedule = {
     },
 }
 
-# What is due of payments and receipts. A turn that nobody took before the next one is forgotten.
+# What is due of the ledger, payments and receipts. A turn that nobody took before the next one is forgotten.
 for _task, _seconds in {
+    "metering.post": 1,
+    "metering.turn_period": 60,
     "metering.issue_receipts": 5,
     "metering.fill_outbox": 60,
     "metering.deliver": 10,
@@ -45,17 +47,21 @@ for _task, _seconds in {
     "metering.settle": 300,
     "metering.end_grace": 300,
 }.items():
-    app.conf.beat_schedule[_task] = {
+    _schedule[_task] = {
         "task": _task,
         "schedule": _seconds,
         "options": {"expires": _seconds},
     }
 
-app.conf.beat_schedule["metering.finalise_invoices"] = {
+_schedule["metering.finalise_invoices"] = {
     "task": "metering.finalise_invoices",
     "schedule": crontab(minute="7"),
     "options": {"expires": 3000},
 }
+
+
+# Once, and whole: to read what is there already would read the settings, which `make run` does not have yet.
+app.conf.beat_schedule = _schedule
 
 
 @app.task(name="config.alive", expires=ALIVE_EVERY_S)

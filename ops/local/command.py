@@ -83,7 +83,7 @@ def _prepare(paths: Paths, console: Console) -> stack.Settings:
 def _bring_up(given: stack.Settings, paths: Paths, console: Console, supervisor: Supervisor) -> None:
     console.doing("preparing PostgreSQL and Valkey")
     services, database_url, redis_url = stack.storage(given, paths)
-    supervisor.up(services)
+    supervisor.up([*services, *stack.stripe(given, paths)])
     environ = stack.environment(given, paths, database_url, redis_url)
 
     console.doing("migrating the database")
@@ -96,6 +96,14 @@ def _bring_up(given: stack.Settings, paths: Paths, console: Console, supervisor:
         began = time.monotonic()
         supervisor.complete(stack.seed(environ, paths))
         console.done("demo", "organisation, project and key are there", time.monotonic() - began)
+
+    if given.own_stripe:
+        console.doing("telling the local Stripe of products, prices and customers")
+        began = time.monotonic()
+        supervisor.complete(stack.stripe_sync(environ, paths))
+        console.done(
+            "payments", "the local Stripe knows products, prices, customers", time.monotonic() - began
+        )
 
     if env.ENGINE.read(environ) == "nemo":
         console.line(f"  {console.dots} the worker loads NeMo and its model, which takes 10 to 60 s")
@@ -115,6 +123,8 @@ def _announce(
     console.line(f"  Gateway   {facts['http_url']}   {facts['ws_url']}/v1/listen")
     login = f"   {facts['admin_user']} / {facts['admin_password']}" if facts["admin_user"] else ""
     console.line(f"  Admin     {facts['admin_url']}{login}")
+    if facts["stripe_url"]:
+        console.line(f"  Stripe    {facts['stripe_url']}   a local one: no money moves")
     if facts["api_key"]:
         console.line(f"  API key   {facts['api_key']}")
     console.line(f"  Logs      {_short(paths.log)}/   (these facts, for scripts: {_short(paths.demo)})")

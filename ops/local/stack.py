@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import urllib.error
 import urllib.request
@@ -23,6 +24,7 @@ from ops.local import logs, ports, postgres, valkey
 from ops.local.errors import LocalError
 from ops.local.running import MARK, Paths, read_json, write_json
 from ops.local.service import Service
+from ops.stripe import process as local_stripe
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
@@ -51,6 +53,12 @@ class Settings:
     @property
     def own_redis(self) -> bool:
         return not self.environ.get("REDIS_URL", "").strip()
+
+    @property
+    def own_stripe(self) -> bool:
+        """A demo that was told of no Stripe has one of its own; without the demo, no key is no Stripe."""
+        told = (self.environ.get(name, "").strip() for name in ("STRIPE_API_KEY", "STRIPE_API_BASE"))
+        return self.demo and not any(told)
 
     @property
     def demo(self) -> bool:
@@ -89,6 +97,7 @@ def environment(given: Settings, paths: Paths, database_url: str, redis_url: str
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONUNBUFFERED": "1",
         MARK: str(paths.var.resolve()),
+        **_stripe_told(given, paths),
     }
 
 
@@ -128,6 +137,54 @@ def storage(given: Settings, paths: Paths) -> tuple[list[Service], str, str]:
         _reach_redis(redis_url)
     write_json(paths.ports, remembered)
     return services, database_url, redis_url
+
+
+def stripe(given: Settings, paths: Paths) -> list[Service]:
+    """The local Stripe, if there is to be one. It tells the gateway what happens, and says it again until the
+    gateway is there."""
+    if not given.own_stripe:
+        return []
+    remembered = read_json(paths.ports)
+    port = _port("stripe", remembered)
+    write_json(paths.ports, remembered)
+    return [
+        local_stripe.service(
+            paths.var / "stripe" / "state.sqlite3",
+            port,
+            log=paths.log / "stripe.log",
+            webhook=f"{given.gateway_url}/webhooks/stripe",
+            secret=_webhook_secret(given, paths),
+            mark=str(paths.var.resolve()),
+        )
+    ]
+
+
+def stripe_url(given: Settings, paths: Paths) -> str | None:
+    port = read_json(paths.ports).get("stripe")
+    return local_stripe.url(port) if given.own_stripe and isinstance(port, int) else None
+
+
+def _stripe_told(given: Settings, paths: Paths) -> dict[str, str]:
+    url = stripe_url(given, paths)
+    if url is None:
+        return {}
+    return {
+        "STRIPE_API_KEY": local_stripe.API_KEY,
+        "STRIPE_API_BASE": url,
+        "STRIPE_WEBHOOK_SECRET": _webhook_secret(given, paths),
+    }
+
+
+def _webhook_secret(given: Settings, paths: Paths) -> str:
+    """Of this var/ alone: a secret that is published would let anybody tell the gateway who has paid."""
+    if told := given.environ.get("STRIPE_WEBHOOK_SECRET", "").strip():
+        return told
+    file = paths.run / "stripe.json"
+    kept = read_json(file).get("webhook_secret")
+    if not isinstance(kept, str):
+        kept = f"whsec_{secrets.token_urlsafe(24)}"
+        write_json(file, {"webhook_secret": kept})
+    return kept
 
 
 def _port(name: str, remembered: dict[str, object]) -> int:
@@ -184,6 +241,10 @@ def seed(environ: Mapping[str, str], paths: Paths) -> Service:
     return replace(_ours("seed", paths, environ, *command, start_timeout=120), log_output=False)
 
 
+def stripe_sync(environ: Mapping[str, str], paths: Paths) -> Service:
+    return _ours("stripe_sync", paths, environ, "manage.py", "stripe_sync", start_timeout=120)
+
+
 def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list[Service]:
     """In the order of their start; they are ended in the reverse one."""
     schedule = paths.var / "celery" / "beat-schedule"
@@ -194,9 +255,9 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
         "--without-gossip", "--without-mingle",
     )  # fmt: skip
     callbacks = (
-        "-m", "celery", "-A", "config.celery", "worker", "--queues", "callbacks,payments", "--pool", "threads",
-        "--concurrency", "16", "--hostname", "callbacks@%h", "--loglevel", env.LOG_LEVEL.read(environ),
-        "--without-gossip", "--without-mingle",
+        "-m", "celery", "-A", "config.celery", "worker", "--queues", "callbacks,payments",
+        "--pool", "threads", "--concurrency", "16", "--hostname", "callbacks@%h",
+        "--loglevel", env.LOG_LEVEL.read(environ), "--without-gossip", "--without-mingle",
     )  # fmt: skip
     return [
         _ours(
@@ -289,15 +350,16 @@ def begin_logs(paths: Paths) -> None:
 
 def facts(given: Settings, paths: Paths, pids: Mapping[str, int]) -> dict[str, object]:
     """The content of demo.json."""
-    secrets = read_json(paths.secrets) if given.demo else {}
+    known = read_json(paths.secrets) if given.demo else {}
     http = given.gateway_url
     return {
         "http_url": http,
         "ws_url": "ws" + http.removeprefix("http"),
         "admin_url": f"{http}/admin/",
-        "api_key": secrets.get("api_key"),
-        "admin_user": secrets.get("admin_user"),
-        "admin_password": secrets.get("admin_password"),
+        "api_key": known.get("api_key"),
+        "admin_user": known.get("admin_user"),
+        "admin_password": known.get("admin_password"),
+        "stripe_url": stripe_url(given, paths),
         "region": env.REGION.read(given.environ),
         "pids": {"supervisor": os.getpid(), **pids},
     }

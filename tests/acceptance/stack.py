@@ -22,9 +22,12 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 150.0
 STOP_SECONDS = 60.0
 # What a developer or the unit tests have set must not reach the service under test.
-OURS = ("GATEWAY_", "WORKER_", "DJANGO_", "STENOGATE_", "SECRET_KEY", "DEMO", "DEBUG", "ENGINE", "DATABASE_")
+OURS = (
+    "GATEWAY_", "WORKER_", "DJANGO_", "STENOGATE_", "SECRET_KEY", "DEMO", "DEBUG", "ENGINE", "DATABASE_",
+    "STRIPE_",
+)  # fmt: skip
 # Set and empty: its own servers, whatever .env says.
-OWN_SERVERS = {"DATABASE_URL": "", "REDIS_URL": ""}
+OWN_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "STRIPE_API_KEY": "", "STRIPE_API_BASE": ""}
 
 T = TypeVar("T")
 

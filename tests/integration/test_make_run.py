@@ -25,7 +25,7 @@ from ops.local.running import Paths, born
 
 pytestmark = pytest.mark.stack
 ROOT = Path(__file__).parents[2]
-PARTS = {"postgres", "valkey", "worker", "celery", "callbacks", "gateway"}
+PARTS = {"postgres", "valkey", "stripe", "worker", "celery", "callbacks", "gateway"}
 
 
 @dataclass
@@ -76,7 +76,8 @@ def local() -> Iterator[Local]:
         "WORKER_PORT": str(ports.free_port()),
         "ENGINE": "scripted",
     }
-    environ = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "DATABASE_URL": "", "REDIS_URL": "", **ours}
+    servers = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY", "STRIPE_API_BASE"), "")
+    environ = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **servers, **ours}
     with tempfile.TemporaryDirectory(prefix="stenogate-run-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL may run as another user, who must get in
         local = Local(Paths(Path(folder) / "var"), environ)
@@ -132,10 +133,11 @@ def test_a_day_with_make_run(local: Local, terminal: Terminal) -> None:
         "admin_user",
         "admin_password",
         "region",
+        "stripe_url",
     }
     assert set(local.pids()) == PARTS | {"supervisor"}
     until(lambda: "Ctrl-C ends it" in terminal.text)
-    for fact in ("http_url", "admin_url", "api_key", "admin_user", "admin_password"):
+    for fact in ("http_url", "admin_url", "stripe_url", "api_key", "admin_user", "admin_password"):
         assert str(facts[fact]) in terminal.text
     assert ".venv/bin/stenogate transcribe" in terminal.text
     assert local.paths.demo.stat().st_mode & 0o077 == 0
@@ -167,7 +169,7 @@ def test_a_day_with_make_run(local: Local, terminal: Terminal) -> None:
     terminal.ctrl_c()
     assert terminal.process.wait(60) == 0
     stopped = re.findall(r"(\w+) +stopped", terminal.text)
-    assert stopped == ["gateway", "callbacks", "celery", "worker", "valkey", "postgres"]
+    assert stopped == ["gateway", "callbacks", "celery", "worker", "stripe", "valkey", "postgres"]
     assert "Traceback" not in terminal.text
     assert [name for name, pid in processes.items() if born(pid)] == []
     assert not local.paths.demo.exists()
@@ -180,6 +182,7 @@ def test_a_day_with_make_run(local: Local, terminal: Terminal) -> None:
     try:
         until(lambda: local.paths.demo.exists() or again.poll() is not None, 90)
         assert local.facts()["api_key"] == facts["api_key"]
+        assert local.facts()["stripe_url"] == facts["stripe_url"]
         assert running.read_json(local.paths.ports)["postgres"] == port
         with psycopg.connect(_database(local)) as connection:
             connection.execute("select from kept")

@@ -100,6 +100,7 @@ def test_demo_json_has_what_scripts_need(paths):
         "api_key": "k",
         "admin_user": "u",
         "admin_password": "p",
+        "stripe_url": None,
         "region": "eu-1",
     }
 
@@ -126,6 +127,29 @@ def test_a_server_of_yours_that_does_not_answer_is_named_without_its_password(pa
 def test_servers_of_yours_are_used(paths, postgres_server, valkey_server):
     given = stack.settings({"DATABASE_URL": postgres_server, "REDIS_URL": valkey_server}, {})
     assert stack.storage(given, paths) == ([], postgres_server, valkey_server)
+
+
+def test_a_demo_has_a_stripe_of_its_own_unless_it_is_told_of_one(paths):
+    given = stack.settings({}, {})
+    (service,) = stack.stripe(given, paths)
+    url = stack.facts(given, paths, {})["stripe_url"]
+    told = stack.environment(given, paths, "postgresql://d", "redis://r")
+    assert service.name == "stripe"
+    assert service.detail == url == told["STRIPE_API_BASE"]
+    assert told["STRIPE_API_KEY"].startswith("sk_test_")
+    # Both know one secret, which is of this var/ and in the arguments of no process.
+    assert service.env["STRIPE_WEBHOOK_SECRET"] == told["STRIPE_WEBHOOK_SECRET"]
+    assert told["STRIPE_WEBHOOK_SECRET"] not in service.command
+    assert stack.stripe(given, paths)[0].detail == url
+    assert f"{given.gateway_url}/webhooks/stripe" in service.command
+
+    for own in ({"STRIPE_API_KEY": "sk_test_mine"}, {"DEMO": "false", "SECRET_KEY": "k" * 50}):
+        given = stack.settings(own, {})
+        assert stack.stripe(given, paths) == []
+        told = stack.environment(given, paths, "postgresql://d", "redis://r")
+        assert told.get("STRIPE_API_KEY") == own.get("STRIPE_API_KEY")
+        assert "STRIPE_API_BASE" not in told
+        assert stack.facts(given, paths, {})["stripe_url"] is None
 
 
 def test_a_page_that_is_not_there_is_not_healthy():

@@ -22,7 +22,17 @@ def record_requests(requests: Iterable[Request]) -> None:
         with tenant_scope(tenant):
             rows = [_request_row(request) for request in group]
             models.Request.objects.bulk_create(rows, ignore_conflicts=True)
+            _look_for_minimum(tenant, [row.request_id for row in rows])
             expect(tenant, [row.request_id for row in rows])
+
+
+def _look_for_minimum(tenant_id: UUID, request_ids: list[str]) -> None:
+    """One that came a second time is looked at a second time, and found to be done."""
+    found = models.Request.objects.filter(tenant_id=tenant_id, request_id__in=request_ids)
+    models.Unsettled.objects.bulk_create(
+        [models.Unsettled(request=pk, tenant_id=tenant_id) for pk in found.values_list("pk", flat=True)],
+        ignore_conflicts=True,
+    )
 
 
 def _by_tenant(records: Iterable[T], tenant_of: Callable[[T], str]) -> Iterator[tuple[UUID, Iterator[T]]]:

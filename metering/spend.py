@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
+from django.db import connection
 from django.utils import timezone
 
 from metering import notices, periods
@@ -17,6 +18,7 @@ from metering.models.accounts import Mode, Standing
 from tenants import services
 from tenants.access import Hold
 from tenants.models import Tenant
+from tenants.scope import staff_scope, tenant_scope
 from tenants.services.audit import record
 
 REASONS = {
@@ -69,6 +71,32 @@ def turn(account: Account, now: datetime) -> None:
     account.period = current
     account.charged = charged_in(account, account.period)
     account.save(update_fields=["period", "charged"])
+
+
+_DUE = """
+SELECT a.tenant_id FROM metering_account a JOIN tenants_tenant t ON t.id = a.tenant_id
+WHERE a.period < date_trunc('month', %(now)s AT TIME ZONE a.time_zone)::date
+    OR (a.standing = 'grace' AND a.grace_until <= %(now)s AND t.hold <> 'payment')
+ORDER BY a.tenant_id LIMIT %(limit)s
+"""
+
+
+def turn_due(now: datetime | None = None, limit: int = 1000) -> int:
+    """Apply what time alone has changed: periods that have begun, and grace that is over."""
+    now = now or timezone.now()
+    with staff_scope(), connection.cursor() as cursor:
+        cursor.execute(_DUE, {"now": now, "limit": limit})
+        due = [row[0] for row in cursor.fetchall()]
+    for tenant_id in due:
+        with tenant_scope(tenant_id):
+            account = (
+                Account.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
+                .filter(tenant_id=tenant_id)
+                .first()
+            )
+            if account is not None:  # whoever holds it applies it too
+                apply(account, now)
+    return len(due)
 
 
 def charged_in(account: Account, period: date) -> Decimal:

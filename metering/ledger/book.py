@@ -12,8 +12,9 @@ from django.db import connection
 
 from metering import periods
 from metering.ledger import rows
+from metering.ledger.accounts import money_has_moved
 from metering.ledger.chain import Line, seal
-from metering.models import Account, LedgerEntry
+from metering.models import Account
 from metering.models.accounts import Mode
 from metering.models.ledger import EntryKind
 from metering.periods import Period
@@ -183,13 +184,6 @@ class Book:
         for line in self.lines:
             line.currency = version.currency
         return True
-
-
-def money_has_moved(account: Account) -> bool:
-    return bool(account.balance) or (
-        account.last_seq > 0
-        and LedgerEntry.objects.filter(tenant_id=account.tenant_id).exclude(amount=0, waived=0).exists()
-    )
 
 
 def _last_invoiced(tenant_id: UUID) -> date | None:

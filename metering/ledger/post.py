@@ -7,7 +7,6 @@ dies in between.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,8 +27,6 @@ from metering.models.ledger import EntryKind
 from metering.rating import PriceLine
 from tenants.scope import staff_scope, tenant_scope
 
-log = logging.getLogger(__name__)
-
 # Events become one entry only within such a slice of UTC, of which every hour and day anywhere is made.
 SLICE = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,9 +43,9 @@ FROM due JOIN metering_usageevent u ON u.id = due.event_id ORDER BY u.stream, u.
 # The tenants that have some, each found by one step in the index, however many events wait.
 _WHO = """
 WITH RECURSIVE who AS (
-    (SELECT tenant_id FROM metering_{table} ORDER BY tenant_id LIMIT 1)
+    (SELECT u.tenant_id FROM metering_{table} u WHERE {due} ORDER BY u.tenant_id LIMIT 1)
     UNION ALL
-    SELECT (SELECT u.tenant_id FROM metering_{table} u WHERE u.tenant_id > who.tenant_id
+    SELECT (SELECT u.tenant_id FROM metering_{table} u WHERE u.tenant_id > who.tenant_id AND {due}
             ORDER BY u.tenant_id LIMIT 1)
     FROM who WHERE who.tenant_id IS NOT NULL
 )
@@ -74,21 +71,22 @@ def post_due(tenant_id: UUID | None = None, limit: int = 5000) -> int:
     """Post up to `limit` events of the tenant, or of each tenant that has some and whose ledger nobody else
     is writing at this moment. Returns how many were posted."""
     if tenant_id is not None:
-        return _post(tenant_id, limit, wait=True)
-    return sum(_post(one, limit, wait=False) for one in waiting())
+        return post_tenant(tenant_id, limit, wait=True)
+    return sum(post_tenant(one, limit, wait=False) for one in waiting())
 
 
 def waiting() -> list[UUID]:
     """The tenants that have something to be posted."""
     found: set[UUID] = set()
     with staff_scope(), connection.cursor() as cursor:
-        for table in ("unposted", "unsettled"):
-            cursor.execute(_WHO.format(table=table))
+        for table, due in (("unposted", "true"), ("unsettled", "u.next_at <= now()")):
+            cursor.execute(_WHO.format(table=table, due=due))
             found.update(row[0] for row in cursor.fetchall())
     return sorted(found)
 
 
-def _post(tenant_id: UUID, limit: int, *, wait: bool) -> int:
+def post_tenant(tenant_id: UUID, limit: int, *, wait: bool) -> int:
+    """Without `wait`, nothing where somebody else is writing to this ledger."""
     with tenant_scope(tenant_id):
         account = locked_account(tenant_id) if wait else locked_if_free(tenant_id)
         if account is None:

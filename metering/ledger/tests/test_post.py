@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from django.utils import timezone
 
 from metering.events import UsageEvent
-from metering.ledger.post import post_due
 from metering.ledger.accounts import account_of
+from metering.ledger.post import post_due
 from metering.models import LedgerEntry
 from metering.plans import create_version
 from metering.recording import record

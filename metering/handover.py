@@ -68,7 +68,7 @@ class CeleryBroker:
 class _Handed:
     batch: Batch
     again_at: float
-    patience_s: float = AGAIN_AFTER_S
+    patience_s: float
 
 
 class SpooledEmitter(Emitter):
@@ -189,7 +189,7 @@ class SpooledEmitter(Emitter):
             handed.again_at = now + handed.patience_s
         else:
             self._spool.taken(batch, lines)
-            self._in_flight[batch.id] = _Handed(batch, now + AGAIN_AFTER_S)
+            self._in_flight[batch.id] = _Handed(batch, now + AGAIN_AFTER_S, AGAIN_AFTER_S)
         self._note()
 
     async def _give_up(self, segment: Segment, error: OSError) -> None:

@@ -85,7 +85,7 @@ def text(statement: Statement, place: Place) -> str:
         "tenant": str(place.tenant),
         "project": str(statement.project),
         "key": str(statement.key),
-        "issued_at": _moment(place.issued_at),
+        "issued_at": moment(place.issued_at),
         "kind": statement.kind,
         "model": statement.model,
         "region": statement.region,
@@ -148,7 +148,7 @@ def _range(part: Part) -> dict[str, Any]:
         "from_ms": part.from_ms,
         "to_ms": part.to_ms,
         "ms": part.ms,
-        "at": _moment(part.at),
+        "at": moment(part.at),
         "period": part.period.isoformat(),
         "price": part.price.id if part.price else None,
     }
@@ -164,7 +164,7 @@ def _price(price: Terms) -> dict[str, Any]:
     }
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

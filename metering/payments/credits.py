@@ -6,7 +6,7 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-import stripe
+from stripe.checkout import Session
 
 from metering.invoices.money import places
 from metering.ledger.append import NewEntry, append
@@ -17,43 +17,42 @@ from metering.payments.errors import Permanent
 from tenants.scope import staff_scope
 
 
-def take(payment_id: str) -> str:
-    """What was done about a payment, for people."""
-    with client.naming_errors():
-        payment = client.connect().v1.payment_intents.retrieve(payment_id)
-    tenant_hex = client.noted(payment.metadata, names.CREDIT)
+def take(session: Session) -> str:
+    """What was done about a completed page, for people."""
+    tenant_hex = client.noted(session.metadata, names.CREDIT)
     if tenant_hex is None:
         return "no prepaid credit"
-    if payment.status != "succeeded":
+    if session.payment_status != "paid":
         return "not paid yet"
-    account = _account(tenant_hex, payment)
-    amount = Decimal(payment.amount_received).scaleb(-places(account.currency))
-    reason = "Prepaid credit"
-    entry = NewEntry(kind=EntryKind.CREDIT, reason=reason, reference=f"stripe:{payment.id}", amount=-amount)
+    account = _account(tenant_hex, session)
+    amount = Decimal(session.amount_total or 0).scaleb(-places(account.currency))
+    reference = f"stripe:{session.payment_intent}"
+    entry = NewEntry(EntryKind.CREDIT, "Prepaid credit", reference=reference, amount=-amount)
     append(account.tenant_id, [entry])
-    _grant(account, payment)
+    _grant(account, session)
     return f"prepaid credit of {amount} {account.currency}"
 
 
-def _account(tenant_hex: str, payment: stripe.PaymentIntent) -> Account:
+def _account(tenant_hex: str, session: Session) -> Account:
     with staff_scope():
         account = Account.objects.filter(tenant_id=UUID(tenant_hex)).first()
-    customer = payment.customer if isinstance(payment.customer, str) else None
-    if account is None or not customer or account.customer != customer:
-        raise Permanent(f"the payment {payment.id} is of another customer than it says")
-    if account.currency != payment.currency.upper():
+    if account is None or not account.customer or account.customer != session.customer:
+        raise Permanent(f"the payment {session.payment_intent} is of another customer than it says")
+    currency = (session.currency or "").upper()
+    if account.currency != currency:
         raise Permanent(
-            f"the payment {payment.id} is in {payment.currency.upper()}, the account in {account.currency}: "
+            f"the payment {session.payment_intent} is in {currency}, the account in {account.currency}: "
             "credit it by hand"
         )
     return account
 
 
-def _grant(account: Account, payment: stripe.PaymentIntent) -> None:
+def _grant(account: Account, session: Session) -> None:
+    payment = str(session.payment_intent)
     grants = client.connect().v1.billing.credit_grants
     with client.naming_errors():
         for one in grants.list({"customer": account.customer, "limit": 100}).auto_paging_iter():
-            if client.noted(one.metadata, names.CREDIT) == payment.id:
+            if client.noted(one.metadata, names.CREDIT) == payment:
                 return
         grants.create(
             {
@@ -62,10 +61,13 @@ def _grant(account: Account, payment: stripe.PaymentIntent) -> None:
                 "category": "paid",
                 "amount": {
                     "type": "monetary",
-                    "monetary": {"currency": payment.currency, "value": payment.amount_received},
+                    "monetary": {
+                        "currency": account.currency.lower(),
+                        "value": int(session.amount_total or 0),
+                    },
                 },
                 "applicability_config": {"scope": {"price_type": "metered"}},
-                "metadata": {names.CREDIT: payment.id},
+                "metadata": {names.CREDIT: payment},
             },
-            {"idempotency_key": f"credit:{payment.id}"},
+            {"idempotency_key": f"credit:{payment}"},
         )

@@ -35,16 +35,12 @@ def _paid_or_not(event: WebhookEvent, now: datetime) -> str:
     return f"standing: {standing.refresh(account, now).value}"
 
 
-def _payment(event: WebhookEvent, now: datetime) -> str:
-    return credits.take(str(_about(event)["id"]))
-
-
 def _checkout(event: WebhookEvent, now: datetime) -> str:
     """A page of the provider's that a customer has completed: read anew, since this may be an old picture."""
     with client.naming_errors():
         session = client.connect().v1.checkout.sessions.retrieve(str(_about(event)["id"]))
     if session.mode == "payment" and session.payment_intent:
-        return credits.take(str(session.payment_intent))
+        return credits.take(session)
     if session.mode == "setup" and session.setup_intent:
         return _use_method(str(session.setup_intent))
     return "nothing to do"
@@ -143,7 +139,6 @@ HANDLERS: dict[str, Callable[[WebhookEvent, datetime], str]] = {
     "invoice.payment_succeeded": _paid_or_not,
     "invoice.voided": _paid_or_not,
     "invoice.marked_uncollectible": _paid_or_not,
-    "payment_intent.succeeded": _payment,
     "checkout.session.completed": _checkout,
     "checkout.session.async_payment_succeeded": _checkout,
     "customer.deleted": _customer_gone,

@@ -13,7 +13,7 @@ PRODUCT_NAME = "Audio"
 MS_EVENT = "stenogate_audio_ms"
 # The provider keeps these two for us on customers and subscriptions: how they are found again.
 TENANT, CURRENCY = "stenogate_tenant", "stenogate_currency"
-CREDIT = "stenogate_credit"  # on a payment: it buys prepaid credit
+CREDIT = "stenogate_credit"  # on a page to pay on: it buys prepaid credit
 
 
 def event_name(meter: str, currency: str) -> str:

@@ -76,8 +76,7 @@ def credit_url(tenant_id: UUID, amount: Decimal, return_url: str = "") -> str:
                         },
                     }
                 ],
-                "payment_intent_data": {"metadata": {names.CREDIT: tenant_id.hex}},
-                "metadata": {names.TENANT: tenant_id.hex},
+                "metadata": {names.CREDIT: tenant_id.hex},
                 "success_url": back,
                 "cancel_url": back,
             }

@@ -31,6 +31,7 @@ MOST = 12  # of doubtful events in an hour; of more there are too many ways to r
 UNREADABLE = (
     "Stripe's sum of this hour fits no reading of what was sent: compare by hand, then retry or drop it"
 )
+NEVER_READ = "Stripe's sum of this hour could not be read for a month: compare by hand, then retry or drop it"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def settle_due(*, now: datetime | None = None, limit: int = 200) -> int:
     if not client.configured():
         return 0
     now = now or timezone.now()
-    settled = 0
+    settled = _give_up(now)
     for hour in _hours(now)[:limit]:
         try:
             settled += _settle(hour, now)
@@ -71,6 +72,18 @@ def arrived(values: Sequence[int], surplus: int) -> tuple[bool, ...] | None:
         return None
     (places,) = readings.values()
     return tuple(place in places for place in range(len(values)))
+
+
+def _give_up(now: datetime) -> int:
+    """The provider could not be asked for as long as its sums are of any use."""
+    with staff_scope():
+        old = MeterIntent.objects.filter(
+            state=IntentState.DOUBTFUL.value, first_sent_at__lte=now - cycles.OLDEST
+        )
+        found = old.update(state=IntentState.DEAD.value, settled_at=now, error=NEVER_READ)
+    if found:
+        log.error("%d meter events: %s", found, NEVER_READ)
+    return found
 
 
 def _hours(now: datetime) -> list[Hour]:

@@ -1,0 +1,188 @@
+"""Meter events to the local Stripe: each counts once, whatever goes wrong in between."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from metering import outbox
+from metering.ledger.accounts import account_of
+from metering.models import MeterIntent
+from metering.payments import deliver, retries, summaries
+from metering.payments.tests.books import NOON, change, enter, intents, states
+from tenants.scope import staff_scope
+
+NEXT = NOON + timedelta(hours=1, minutes=5)
+EVENTS = "/v1/billing/meter_events"
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def filled(customers: None, stripe: Any, acme: Any, rival: Any) -> None:
+    enter(acme, 1000, "0.000100")
+    enter(rival, 5000, "0.000500")
+    outbox.fill(now=NEXT)
+    stripe.control("clock", at=NEXT.isoformat())
+
+
+def received(stripe: Any, household: Any) -> dict[str, int]:
+    totals = stripe.control("received", customer=account_of(household.tenant.id).customer)["totals"]
+    return {one["event_name"]: one["value"] for one in totals}
+
+
+ACME = {"stenogate_audio_ms": 1000, "stenogate_amount_usd": 100}
+RIVAL = {"stenogate_audio_ms": 5000, "stenogate_amount_usd": 500}
+DONE = {"ms 1000": "delivered", "amount 100": "delivered"}
+
+
+def test_each_is_sent_once(filled: None, stripe: Any, acme: Any, rival: Any) -> None:
+    assert deliver.deliver_due(now=NEXT) == 4
+    assert deliver.deliver_due(now=NEXT) == 0
+    assert (received(stripe, acme), received(stripe, rival)) == (ACME, RIVAL)
+    assert states(acme) == DONE
+    sent = stripe.control("received")["events"]
+    assert {one["identifier"] for one in sent} == {i.identifier for i in intents(acme) + intents(rival)}
+    assert {one["timestamp"] for one in sent} == {int(NOON.timestamp())}
+
+
+def test_the_sums_are_read_back(filled: None, acme: Any, rival: Any) -> None:
+    deliver.deliver_due(now=NEXT)
+    account, day = account_of(acme.tenant.id), NOON.replace(hour=0)
+    assert summaries.totals(account, "ms", day, day + timedelta(days=1)) == 1000
+    assert summaries.totals(account, "amount", NOON, NOON + timedelta(hours=1)) == 100
+    assert summaries.totals(account, "ms", day, NOON) == 0
+    with pytest.raises(ValueError, match="no whole minute"):
+        summaries.totals(account, "ms", day, NOON + SECOND)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500, "when": "before"},
+        {"kind": "status", "status": 500, "when": "after"},
+        {"kind": "reset", "when": "before"},
+        {"kind": "reset", "when": "after"},
+        {"kind": "status", "status": 429, "retry_after": 7},
+        {"kind": "status", "status": 503, "when": "after"},
+    ],
+    ids=lambda fault: " ".join(map(str, fault.values())),
+)
+def test_what_failed_is_said_again_and_counts_once(
+    fault: dict[str, Any], filled: None, stripe: Any, acme: Any, rival: Any
+) -> None:
+    stripe.control("faults", **fault, path=EVENTS, times=4)
+    assert deliver.deliver_due(now=NEXT) == 0
+    assert set(states(acme).values()) == {"sending"}
+    assert deliver.deliver_due(now=NEXT) == 0  # not yet
+    later = NEXT + timedelta(seconds=fault.get("retry_after", 1))
+    assert deliver.deliver_due(now=later) == 4
+    assert (received(stripe, acme), received(stripe, rival)) == (ACME, RIVAL)
+    assert {one.attempts for one in intents(acme)} == {2}
+
+
+def test_a_429_is_obeyed(filled: None, stripe: Any, acme: Any) -> None:
+    stripe.control("faults", kind="status", status=429, retry_after=7, path=EVENTS, times=4)
+    deliver.deliver_due(now=NEXT)
+    assert {one.next_at for one in intents(acme)} == {NEXT + timedelta(seconds=7)}
+    assert deliver.deliver_due(now=NEXT + timedelta(seconds=6)) == 0
+
+
+def test_a_process_that_died_after_saying_it_left_a_claim_that_is_taken_up(
+    filled: None, stripe: Any, acme: Any, rival: Any
+) -> None:
+    pair = deliver.Pair(acme.tenant.id, account_of(acme.tenant.id).customer, "ms")
+    claimed = deliver._claimed(pair, NEXT)
+    assert claimed is not None
+    deliver.send(claimed)  # and dies
+    assert deliver.deliver_due(now=NEXT) == 3
+    assert states(acme)["ms 1000"] == "sending"
+    assert deliver.deliver_due(now=NEXT + retries.LEASE) == 1
+    assert received(stripe, acme) == ACME
+
+
+def test_what_will_never_be_taken_is_dead_and_says_why(
+    filled: None, stripe: Any, acme: Any, rival: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with staff_scope():
+        MeterIntent.objects.filter(tenant_id=acme.tenant.id, meter="ms").update(value=10**15)
+    with caplog.at_level(logging.ERROR):
+        deliver.deliver_due(now=NEXT)
+    dead = next(one for one in intents(acme) if one.state == "dead")
+    assert "meter_event_value_too_many_digits: the value has more than 15 digits" in dead.error
+    assert dead.identifier in caplog.text
+    assert received(stripe, rival) == RIVAL
+    assert deliver.deliver_due(now=NEXT + timedelta(days=1)) == 0
+
+
+def test_a_wrong_key_kills_nothing_and_is_never_told(
+    filled: None, stripe: Any, acme: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_live_not_of_this_stripe")
+    with caplog.at_level(logging.DEBUG):
+        assert deliver.deliver_due(now=NEXT) == 0
+    assert set(states(acme).values()) == {"sending"}
+    assert "STRIPE_API_KEY" in caplog.text
+    ours = [record for record in caplog.records if record.name.startswith("metering")]
+    assert ours
+    assert not any("not_of_this" in record.getMessage() for record in ours)
+    monkeypatch.setenv("STRIPE_API_KEY", stripe.api_key)
+    assert deliver.deliver_due(now=NEXT + timedelta(minutes=1)) == 4
+
+
+def test_nothing_is_sent_of_whom_somebody_investigates(
+    filled: None, stripe: Any, acme: Any, rival: Any
+) -> None:
+    change(acme, conservative=True)
+    assert deliver.deliver_due(now=NEXT) == 2
+    assert (received(stripe, acme), received(stripe, rival)) == ({}, RIVAL)
+    change(acme, conservative=False)
+    assert deliver.deliver_due(now=NEXT) == 2
+
+
+def test_without_a_key_nothing_happens(filled: None, acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STRIPE_API_KEY")
+    assert deliver.deliver_due(now=NEXT) == 0
+    assert set(states(acme).values()) == {"pending"}
+
+
+def test_another_day_the_same_identifier_is_not_said_again(filled: None, stripe: Any, acme: Any) -> None:
+    stripe.control("faults", kind="status", status=500, when="after", path=EVENTS, times=4)
+    deliver.deliver_due(now=NEXT)
+    later = NEXT + retries.SAME_FOR
+    stripe.control("clock", at=(later + timedelta(hours=2)).isoformat())
+    assert deliver.deliver_due(now=later) == 0
+    assert states(acme) == {"ms 1000": "doubtful", "amount 100": "doubtful"}
+    assert received(stripe, acme) == ACME
+
+
+def test_what_was_first_said_too_late_for_its_month_goes_to_the_one_that_is_open(
+    filled: None, stripe: Any, acme: Any
+) -> None:
+    later = NOON.replace(month=12, day=4)
+    stripe.control("clock", at=later.isoformat())
+    assert deliver.deliver_due(now=later) == 4
+    assert {one.timestamp for one in intents(acme)} == {NOON.replace(month=12, day=1, hour=0)}
+    assert received(stripe, acme) == ACME
+
+
+def test_one_call_at_a_time_for_a_customer_and_meter(filled: None, stripe: Any, acme: Any) -> None:
+    other = connection.copy()  # somebody else's, who speaks of Acme's milliseconds now
+    try:
+        with other.cursor() as cursor:
+            key = f"{account_of(acme.tenant.id).customer} ms"
+            cursor.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [deliver.LOCK, key])
+        assert deliver.deliver_due(now=NEXT) == 3
+        assert states(acme) == {"ms 1000": "pending", "amount 100": "delivered"}
+    finally:
+        other.close()
+    assert deliver.deliver_due(now=NEXT) == 1
+    assert states(acme) == DONE
+
+
+def test_a_run_ends_in_time(filled: None, acme: Any) -> None:
+    ticks = iter([0.0, 0.0, deliver.RUN_FOR_S, deliver.RUN_FOR_S])
+    assert deliver.deliver_due(now=NEXT, clock=lambda: next(ticks)) == 1

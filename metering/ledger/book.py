@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +21,8 @@ from metering.models.ledger import EntryKind
 from metering.periods import Period
 from metering.plans import History, history_of
 from metering.rating import PriceLine, Version, choose, cost_in_millionths, millionths, money
+
+log = logging.getLogger(__name__)
 
 NO_PRICE = UUID(int=0)
 
@@ -45,6 +48,7 @@ class Book:
         self._touched: set[tuple[date, UUID]] = set()
         self._totals: dict[date, Count] = {}
         self._balance = millionths(account.balance)
+        self._foreign: set[UUID] = set()
         self._invoiced = _last_invoiced(account.tenant_id)
         self.current = self._open_from(periods.period_of(now, account.time_zone))
 
@@ -69,6 +73,12 @@ class Book:
         version = self.history.at(instant)
         if version is None or version.currency == self.account.currency or self._take_currency(version):
             return version
+        if version.id not in self._foreign:
+            self._foreign.add(version.id)
+            log.error(
+                "tenant %s has an account in %s and a plan in %s: usage costs nothing until staff mend it",
+                self.account.tenant_id, self.account.currency, version.currency,
+            )  # fmt: skip
         return None
 
     def charge(self, line: Line, full: int) -> None:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
 from inference_worker.engines.base import Memory
 from inference_worker.telemetry import Telemetry
+from metering import health as billing
+from metering.health import Health
 
 OPS = Path(__file__).parents[1]
 RULES = [
@@ -17,17 +20,18 @@ RULES = [
     for rule in group["rules"]
 ]
 RUNBOOKS = sorted(path for path in (OPS / "runbooks").glob("*.md") if path.name != "README.md")
-METRIC = re.compile(r"\bworker_[a-z_]+")
+METRIC = re.compile(r"\b(?:worker|stenogate_billing)_[a-z_]+")
 
 
 @pytest.fixture(scope="module")
 def metrics() -> set[str]:
-    """What a worker's page has."""
+    """What a worker's page has, and a gateway's of billing."""
     telemetry = Telemetry()
     telemetry.watch_memory(lambda: Memory(1, 1, 1, 0, 0))
     for labelled in (telemetry.state, telemetry.refused, telemetry.ended):
         labelled.labels("x")
-    return set(METRIC.findall(telemetry.page().decode()))
+    billing.tell(Health({"lost": 1}, 0, 0, 0, 0, 0, 0))
+    return set(METRIC.findall((telemetry.page() + generate_latest()).decode()))
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:

@@ -17,7 +17,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("stenogate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["metering.ledger", "metering.receipts", "metering.payments", "metering.invoices"])
+app.autodiscover_tasks(
+    ["metering.ledger", "metering.receipts", "metering.payments", "metering.invoices", "metering.reconcile"]
+)
 
 CALLBACKS = "callbacks"  # the queue, and the name of the worker that serves it, and the queue `payments`
 # Written by a task that beat sends and a worker runs, so one key shows that both live.
@@ -59,6 +61,12 @@ _schedule["metering.finalise_invoices"] = {
     "options": {"expires": 3000},
 }
 
+# Yesterday, and once more the day before, when the logs of machines that were away have come. By UTC.
+_schedule["metering.reconcile"] = {
+    "task": "metering.reconcile",
+    "schedule": crontab(hour="3", minute="0"),
+    "options": {"expires": 6 * 3600},
+}
 
 # Once, and whole: to read what is there already would read the settings, which `make run` does not have yet.
 app.conf.beat_schedule = _schedule

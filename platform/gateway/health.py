@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,9 @@ from redis import asyncio as aioredis
 from config import env
 from config.celery import ALIVE_KEY
 from gateway import process
+from metering import health as billing
+
+log = logging.getLogger(__name__)
 
 PART_TIMEOUT_S = 2.0
 # Whoever asks more often gets the last answer, so that asking cannot become a load on the database.
@@ -109,6 +113,7 @@ async def report() -> tuple[bool, str]:
     return all(ok for ok, _ in lines) and not draining, "\n".join(texts) + "\n"
 
 
+_billing = billing.Watch()
 _last: tuple[float, bool, str] | None = None
 _lock = asyncio.Lock()
 
@@ -130,7 +135,17 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     by_token = bool(token) and hmac.compare_digest(offered.encode(), token.encode())
     if not by_token and not _from_here(request):
         return HttpResponse("Metrics need the METRICS_TOKEN of this gateway.\n", status=403)
+    await _ask_billing()
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+async def _ask_billing() -> None:
+    """Without the database the page has the rest, and of billing what was last known."""
+    try:
+        async with asyncio.timeout(PART_TIMEOUT_S):
+            await process.in_database(_billing.refresh)
+    except Exception as error:
+        log.warning("metrics: billing could not be asked: %s", type(error).__name__)
 
 
 def _from_here(request: HttpRequest) -> bool:

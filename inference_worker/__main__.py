@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any, cast
 
 import structlog
@@ -13,13 +14,21 @@ import structlog
 from config import env
 from inference_worker import engines, health, scheduler
 from inference_worker.engines.base import Engine, EngineStartError, MeasuresMemory
+from inference_worker.inference_log import InferenceLog
 from inference_worker.life import Exit, Life, Limits
 from inference_worker.loop import Worker
+from inference_worker.recording import Recorder
 from inference_worker.recycling import Drift, Recycling
+from inference_worker.shipping import Shipper
 from inference_worker.telemetry import Telemetry
 from inference_worker.transport import Transport
 from inference_worker.watchdog import HANGS_AFTER_S
 from wire.messages import SAMPLE_RATE, Heartbeat, WorkerState
+
+# Docker waits ten seconds longer than DRAIN_SECONDS; the last words of the streams take up to five of them.
+LAST_SHIPPING_S = 3.0
+
+log = structlog.get_logger("worker")
 
 VARIABLES = [
     env.LOG_LEVEL,
@@ -36,6 +45,9 @@ VARIABLES = [
     env.WORKER_NAME,
     env.WORKER_HOST,
     env.WORKER_PORT,
+    env.INFERENCE_LOG_DIR,
+    env.INFERENCE_LOG_DATABASE_URL,
+    env.INFERENCE_LOG_MAX_BYTES,
     env.MAX_STREAMS,
     env.RECORDED_SHARE,
     env.BATCH_WAIT_MS,
@@ -55,6 +67,8 @@ def main() -> int:
     try:
         env.check(among=cast(list[env.Variable[object]], VARIABLES))
         set_up_logging(env.LOG_LEVEL.read())
+        if env.INFERENCE_LOG_DIR.read() and not env.INFERENCE_LOG_DATABASE_URL.read():
+            env.DATABASE_URL.read()
         engine = engines.create(env.ENGINE.read(), env.MAX_STREAMS.read())
     except (env.EnvError, EngineStartError) as error:
         print(f"The inference worker cannot start: {error}", file=sys.stderr)
@@ -77,6 +91,18 @@ async def work(engine: Engine) -> Exit:
     recycling = Recycling(env.RECYCLE_AFTER_HOURS.read(), drift, asyncio.get_running_loop().time())
     few, some, many = (milliseconds / 1000 for milliseconds in env.BATCH_WAIT_MS.read())
     transport = Transport(env.REDIS_URL.read(), region, telemetry)
+    shipper = inference_log = None
+    if env.INFERENCE_LOG_DIR.read():
+        try:
+            shipper, inference_log = begin_log(telemetry)
+        except OSError as error:
+            print(
+                f"The inference worker cannot start: INFERENCE_LOG_DIR {env.INFERENCE_LOG_DIR.read()} cannot "
+                f"be written ({error.strerror or error}). It is to be a folder that the worker's user "
+                "owns, on a local disk that outlives the worker.",
+                file=sys.stderr,
+            )
+            return Exit.CANNOT_START
     worker = Worker(
         engine,
         transport.send,
@@ -88,6 +114,7 @@ async def work(engine: Engine) -> Exit:
         changed=transport.beat_now,
         hangs_after_s=min(HANGS_AFTER_S, limits.step_s),
         drift=drift,
+        recorder=Recorder(inference_log, engine.info.model),
         debug_timing=env.DEBUG_TIMING.read(),
     )
 
@@ -115,7 +142,9 @@ async def work(engine: Engine) -> Exit:
 
     def parts() -> health.Parts:
         ready = worker.state is WorkerState.READY
+        recording = {"inference log": inference_log.trouble} if inference_log else {}
         return {
+            **recording,
             "engine": None if ready else f"{worker.state.value} ({engine.info.name})",
             "redis": None if transport.connected() else "not connected",
         }
@@ -130,7 +159,32 @@ async def work(engine: Engine) -> Exit:
         )
         return Exit.CANNOT_START
     async with server:
-        return await Life(worker, transport, telemetry, heartbeat, recycling, limits).live()
+        code = await Life(
+            worker, transport, telemetry, heartbeat, recycling, limits, inference_log=inference_log
+        ).live()
+        if shipper is not None and not await asyncio.to_thread(shipper.stop, LAST_SHIPPING_S):
+            log.warning("some of the inference log is not in the database; the next worker here ships it")
+        return code
+
+
+def begin_log(telemetry: Telemetry) -> tuple[Shipper, InferenceLog]:
+    """Raises `OSError`."""
+    folder = Path(env.INFERENCE_LOG_DIR.read())
+    folder.mkdir(parents=True, exist_ok=True)
+    shipper = Shipper(env.INFERENCE_LOG_DATABASE_URL.read() or env.DATABASE_URL.read(), folder, telemetry)
+    inference_log = InferenceLog(
+        folder,
+        env.WORKER_NAME.read(),
+        env.REGION.read(),
+        telemetry,
+        ship=shipper.take,
+        unshipped=shipper.unshipped_bytes,
+        max_bytes=env.INFERENCE_LOG_MAX_BYTES.read(),
+    )
+    inference_log.begin()
+    shipper.start()
+    telemetry.watch_log(shipper.unshipped_bytes, shipper.behind_s)
+    return shipper, inference_log
 
 
 def set_up_logging(level: str) -> None:

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from inference_worker import watchdog
 from inference_worker.engines.base import EngineStartError
+from inference_worker.inference_log import InferenceLog
 from inference_worker.loop import Worker
 from inference_worker.places import place
 from inference_worker.recycling import Recycling
@@ -59,9 +60,12 @@ class Life:
         heartbeat: Callable[[], Heartbeat],
         recycling: Recycling,
         limits: Limits,
+        *,
+        inference_log: InferenceLog | None = None,
     ) -> None:
         self._worker, self._transport, self._telemetry = worker, transport, telemetry
         self._heartbeat, self._recycling, self._limits = heartbeat, recycling, limits
+        self._log = inference_log
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._exit = Exit.STOPPED
 
@@ -75,6 +79,8 @@ class Life:
             asyncio.create_task(self._stop(working), name="stopping"),
             asyncio.create_task(self._watch(), name="watchdog"),
         }
+        if self._log is not None:
+            parts.add(asyncio.create_task(self._log.keep(), name="inference log"))
         beside = [asyncio.create_task(self._recycle()), asyncio.create_task(self._measure_lag())]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +98,8 @@ class Life:
             watchdog.dismiss()
         if self._transport.address:
             await self._transport.close(msgspec.structs.replace(self._heartbeat(), state=WorkerState.STOPPED))
+        if self._log is not None:
+            self._log.close()
         log.info("worker stopped", code=int(self._exit))
         return self._exit
 

@@ -20,6 +20,8 @@ from inference_worker.breaker import Breaker
 from inference_worker.engine_room import EngineRoom
 from inference_worker.engine_thread import Closing, Opening, Outcome
 from inference_worker.engines.base import Engine, Output
+from inference_worker.inference_log import NotWritten
+from inference_worker.recording import Recorder
 from inference_worker.recycling import Drift
 from inference_worker.slots import Lease, SlotArena
 from inference_worker.streams import Stream, StreamError
@@ -64,6 +66,7 @@ class Worker:
         hangs_after_s: float = HANGS_AFTER_S,
         breaker: Breaker | None = None,
         drift: Drift | None = None,
+        recorder: Recorder | None = None,
         debug_timing: bool = False,
     ) -> None:
         """`send` takes messages for a gateway; `changed` is called when the state may have changed."""
@@ -74,6 +77,7 @@ class Worker:
         self._recorded_slots = recorded_slots(self.slots.size, recorded_share)
         self._send, self._wait, self._changed, self._clock = send, wait, changed, clock
         self._hangs_after_s = hangs_after_s
+        self._recorder = recorder or Recorder()
         self._streams: dict[str, Stream] = {}
         self._recorded = 0  # of them
         self._ready: scheduler.Ready[Stream] = scheduler.Ready()
@@ -93,7 +97,7 @@ class Worker:
             return WorkerState.STOPPED
         if not self._started:
             return WorkerState.STARTING
-        if self.room.busy_s > self._hangs_after_s or self.room.breaker.open:
+        if self.room.busy_s > self._hangs_after_s or self.room.breaker.open or self._recorder.trouble:
             return WorkerState.UNHEALTHY
         return WorkerState.DRAINING if self._draining else WorkerState.READY
 
@@ -122,6 +126,8 @@ class Worker:
             stream = self._streams.get(item.stream)
             # Of an older epoch, of a stream that has ended here, or of another gateway's: too late to matter.
             if stream is None or stream.epoch != item.epoch or stream.gateway != gateway:
+                if isinstance(item, Abort):
+                    self._recorder.broken_off(gateway, item)
                 continue
             try:
                 self._take_in(stream, item, now)
@@ -153,6 +159,9 @@ class Worker:
             start=opening.start,
         )
         lease = None if code else self.slots.claim(stream)
+        if lease is not None and not self._recorder.opened(stream, opening):
+            self.slots.release(lease)
+            lease, code = None, "not_recorded"
         if lease is None:
             code = code or "no_capacity"
             self.telemetry.refused.labels(code).inc()
@@ -186,9 +195,9 @@ class Worker:
         elif isinstance(item, Flush):
             stream.flush(item.token, now)
         elif isinstance(item, End):
-            stream.end(now)
+            stream.end(now, item.input_ms)
         elif isinstance(item, Abort):
-            self._leave(stream, "aborted")
+            self._leave(stream, "aborted", item.processed)
             return
         self._look_at(stream)
 
@@ -271,13 +280,10 @@ class Worker:
     def _publish(self, batch: Batch, outcome: Outcome) -> None:
         outgoing: dict[str, list[ToGateway]] = {}
         samples = 0
-        for output in outcome.outputs:
-            if stream := self._holder(output.slot):
-                before = stream.processed
-                items = results.messages(stream, output)
-                samples += stream.processed - before
-                outgoing.setdefault(stream.gateway, []).extend(items)
-                self._has_heard(stream, output, items, batch.done)
+        for of, output, items, progress in self._recorded_results(outcome):
+            samples += progress
+            outgoing.setdefault(of.gateway, []).extend(items)
+            self._has_heard(of, output, items, batch.done)
         for gateway, items in outgoing.items():
             self._send(gateway, items)
         for slot, code in outcome.failed.items():
@@ -294,12 +300,29 @@ class Worker:
         if self._debug_timing:
             log_timings(batch, routed)
 
+    def _recorded_results(self, outcome: Outcome) -> list[tuple[Stream, Output, list[ToGateway], int]]:
+        """What a step said, and how many samples it processed of each; written before anybody is told."""
+        said = []
+        for output in outcome.outputs:
+            if stream := self._holder(output.slot):
+                before = stream.processed
+                items = results.messages(stream, output)
+                said.append((stream, output, items, stream.processed - before))
+        try:
+            self._recorder.step([(stream, _is_over(items)) for stream, _, items, _ in said])
+        except NotWritten:
+            for stream, _, _, progress in said:
+                stream.processed -= progress  # nobody is told of it, so nobody pays for it
+            self.give_up("not_recorded")
+            return []
+        return said
+
     def _has_heard(self, stream: Stream, output: Output, said: list[ToGateway], now: float) -> None:
         if output.hypotheses or output.speech_started_ms is not None:
             latency.observe(stream, output, now, self.telemetry)
             self.telemetry.finals.inc(sum(isinstance(item, Final) for item in said))
             self.telemetry.partials.inc(sum(isinstance(item, Partial) for item in said))
-        if said and isinstance(said[-1], Ended):
+        if _is_over(said):
             self._leave(stream, "ended")
         else:
             self._look_at(stream)
@@ -323,7 +346,8 @@ class Worker:
         self._send(stream.gateway, [results.failure(stream, code)])
         self._leave(stream, code)
 
-    def _leave(self, stream: Stream, how: str) -> None:
+    def _leave(self, stream: Stream, how: str, heard: int | None = None) -> None:
+        self._recorder.left(stream, heard)
         if self.slots.release(stream.lease):
             self._changes.append(Closing(stream.lease))
         self._turns(stream).discard(stream, stream.tenant)
@@ -336,3 +360,7 @@ class Worker:
         log.info(
             "stream left", stream=stream.id, how=how, processed_s=round(stream.processed / SAMPLE_RATE, 3)
         )
+
+
+def _is_over(said: list[ToGateway]) -> bool:
+    return bool(said) and isinstance(said[-1], Ended)

@@ -44,6 +44,7 @@ class Stream:
     taken: int = 0  # audio before it went to the engine
     processed: int = 0  # audio before it came back from the engine
     confirmed: int = 0
+    input_ms: int | None = None  # of all that the client sent, once that is known
     speech_end: int = 0  # as far as is known
     finals: int = 0
     tokens: tuple[int, ...] = ()  # flushes that the engine is at
@@ -87,8 +88,8 @@ class Stream:
         self._flushes.append((self.received, token))
         self._arrived(now)
 
-    def end(self, now: float) -> None:
-        self._ended = True
+    def end(self, now: float, input_ms: int | None = None) -> None:
+        self._ended, self.input_ms = True, input_ms
         self._arrived(now)
 
     def _arrived(self, now: float) -> None:

@@ -85,6 +85,17 @@ class Telemetry:
         self.loop_lag = Histogram(
             "worker_event_loop_lag_seconds", "How late the event loop wakes up.", seconds, r
         )
+        self.log_write_failures = Counter(
+            "worker_inference_log_write_failures", "Times the inference log could not be written.", registry=r
+        )
+        self.log_ship_failures = Counter(
+            "worker_inference_log_ship_failures", "Times the database did not take it.", registry=r
+        )
+        self.log_rejected = Counter(
+            "worker_inference_log_rejected",
+            "Lines that could not be read, and records that the database refuses for good.",
+            registry=r,
+        )
         self.state = Gauge("worker_state", "1 for the state the worker is in.", ["state"], registry=r)
 
     def stepped(self, rows: int, bucket: int, seconds: float) -> None:
@@ -104,6 +115,13 @@ class Telemetry:
     def watch_memory(self, memory: Callable[[], Memory | None]) -> None:
         """Ask for it whenever somebody reads the page."""
         self.registry.register(_MemoryCollector(memory))
+
+    def watch_log(self, unshipped_bytes: Callable[[], int], behind_s: Callable[[], float]) -> None:
+        for name, help, ask in (
+            ("unshipped_bytes", "Bytes of the inference log that are not in the database.", unshipped_bytes),
+            ("behind_seconds", "Age of the oldest of the inference log not in the database.", behind_s),
+        ):
+            Gauge(f"worker_inference_log_{name}", help, registry=self.registry).set_function(ask)
 
     def page(self) -> bytes:
         return generate_latest(self.registry)

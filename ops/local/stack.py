@@ -90,6 +90,7 @@ def environment(given: Settings, paths: Paths, database_url: str, redis_url: str
     hosts = dict.fromkeys((*env.ALLOWED_HOSTS.read(given.environ), "localhost", "127.0.0.1", "[::1]"))
     return {
         "USAGE_SPOOL_DIR": str(paths.var.resolve() / "usage"),
+        "INFERENCE_LOG_DIR": str(paths.var.resolve() / "inference-log"),
         **given.environ,
         "ALLOWED_HOSTS": ",".join(hosts),
         "DATABASE_URL": database_url,
@@ -265,7 +266,7 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
             detail=f"engine {env.ENGINE.read(environ)}, {given.worker_url}/healthz",
             url=f"{given.worker_url}/healthz",
             start_timeout=WORKER_STARTS_IN_S.get(env.ENGINE.read(environ), 120),
-            stop_timeout=env.DRAIN_SECONDS.read(environ) + 5,
+            stop_timeout=env.DRAIN_SECONDS.read(environ) + 10,
         ),
         replace(
             _ours("celery", paths, environ, *celery, detail="2 processes and the clock"),

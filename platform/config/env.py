@@ -14,6 +14,7 @@ from config import env_money
 from config.env_money import GRACE_DAYS as GRACE_DAYS
 from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
 from config.env_money import INFERENCE_LOG_DIR as INFERENCE_LOG_DIR
+from config.env_money import INFERENCE_LOG_MAX_BYTES as INFERENCE_LOG_MAX_BYTES
 from config.env_money import MAIL_FROM as MAIL_FROM
 from config.env_money import MAIL_URL as MAIL_URL
 from config.env_money import PAYMENT_TERM_DAYS as PAYMENT_TERM_DAYS

@@ -44,6 +44,13 @@ INFERENCE_LOG_DATABASE_URL = Variable(
     "",
     secret=True,
 )
+INFERENCE_LOG_MAX_BYTES = Variable(
+    "INFERENCE_LOG_MAX_BYTES",
+    integer(1_048_576, 10**15),
+    "4294967296",
+    "How much of that record may wait for the database; past it a worker takes no new streams.",
+    "4294967296",
+)
 PUBLIC_URL = Variable(
     "PUBLIC_URL",
     optional_url("http", "https"),

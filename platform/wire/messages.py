@@ -42,7 +42,7 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Open(Item, frozen=True, kw_only=True, omit_defaults=True):
-    """Give this stream a slot. Answered by `Opened` or `Refused`. Whose it is, the worker notes in its log."""
+    """Give this stream a slot. Answered by `Opened` or `Refused`. The worker notes whose it is in its log."""
 
     tenant: str
     options: StreamOptions
@@ -73,8 +73,8 @@ class End(Item, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Abort(Item, frozen=True, kw_only=True, omit_defaults=True):
-    """The client is gone: free the slot now, send nothing more. `processed` is as far as the gateway has heard,
-    and no more than that is billed, whatever the worker did beyond; None: a gateway of before did not say."""
+    """The client is gone: free the slot now, send nothing more. `processed` is as far as the gateway has
+    heard; no more than that is billed, whatever was done beyond. None: a gateway of before did not say."""
 
     processed: int | None = None
 

@@ -80,10 +80,16 @@ def test_valkey_is_told_what_the_embedded_one_is_told():
         assert words in command
 
 
-def test_usage_outlives_its_container_and_belongs_to_who_writes_it():
-    folder = SERVICES["gateway"]["environment"]["USAGE_SPOOL_DIR"]
-    assert f"usage:{folder}" in SERVICES["gateway"]["volumes"]
-    assert "usage" in COMPOSE["volumes"]
+@pytest.mark.parametrize(
+    ("service", "variable", "volume"),
+    [("gateway", "USAGE_SPOOL_DIR", "usage"), ("worker", "INFERENCE_LOG_DIR", "inference-log")],
+)
+def test_both_records_of_usage_outlive_their_container_and_belong_to_who_writes_them(
+    service, variable, volume
+):
+    folder = SERVICES[service]["environment"][variable]
+    assert f"{volume}:{folder}" in SERVICES[service]["volumes"]
+    assert volume in COMPOSE["volumes"]
     assert re.search(rf"^RUN install -d -o stenogate .*{folder}\b", DOCKERFILE, re.MULTILINE)
 
 

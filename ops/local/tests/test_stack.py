@@ -59,6 +59,13 @@ def test_addresses_are_ones_that_can_be_opened_here(host, url):
     assert stack.settings({"GATEWAY_HOST": host}, {}).gateway_url == url
 
 
+def test_the_inference_log_is_kept_with_the_other_data_unless_it_is_to_be_elsewhere(paths):
+    told = stack.environment(stack.settings({}, {}), paths, "d", "r")
+    assert told["INFERENCE_LOG_DIR"] == str(paths.var.resolve() / "inference-log")
+    given = stack.settings({"INFERENCE_LOG_DIR": "/elsewhere"}, {})
+    assert stack.environment(given, paths, "d", "r")["INFERENCE_LOG_DIR"] == "/elsewhere"
+
+
 def test_usage_is_kept_with_the_other_data_unless_it_is_to_be_elsewhere(paths):
     told = stack.environment(stack.settings({}, {}), paths, "postgresql://d", "redis://r")
     assert told["USAGE_SPOOL_DIR"] == str(paths.var.resolve() / "usage")

@@ -324,3 +324,17 @@ def test_help_is_help(arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 0
     assert b"stenogate transcribe meeting.wav" in done.stdout
+
+
+def test_verify_needs_no_server_and_no_key_and_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "receipts.jsonl").write_text("")
+    done = run("verify", "invoice.json", "receipts.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence(done) == (
+        "stenogate: there is no keys.json beside receipts.jsonl: save GET /v1/receipts/keys there, or name "
+        "the file with --keys\n"
+    )
+    (tmp_path / "keys.json").write_text('{"keys": []}')
+    done = run("verify", "invoice.json", "receipts.jsonl", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert sentence(done) == "stenogate: invoice.json cannot be read: No such file or directory\n"

@@ -15,6 +15,7 @@ from tenants import services
 from tenants.limits import Limits
 from tenants.scope import staff_scope
 
+LATER = timedelta(minutes=11)  # when nothing more is waited for
 LINES = [
     {
         "label": "Live", "kind": "live", "included_ms": 60_000,

@@ -28,7 +28,6 @@ TenantsError
 
 from __future__ import annotations
 
-import inspect
 from typing import ClassVar
 
 
@@ -38,7 +37,8 @@ class TenantsError(Exception):
     code: ClassVar[str] = "tenants_error"
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or inspect.cleandoc(type(self).__doc__ or self.code))
+        # One line: it goes into a header, too.
+        super().__init__(message or " ".join((type(self).__doc__ or self.code).split()))
 
 
 class AccessError(TenantsError):

@@ -1,8 +1,9 @@
 """What is read about usage and requests. Inside a tenant's scope; every query is by project and time, which
-is what the indexes are for."""
+is what the indexes are for. Usage is what the ledger says, so that it is what is billed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
@@ -11,10 +12,13 @@ from uuid import UUID
 from django.db.models import Count, F, Model, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, TruncDay
 
-from metering.models import Request, UsageEvent
+from metering.models import LedgerEntry, Request
 
-# Of a table: the column that rows are grouped by, under the name that callers know.
+# The columns that rows are grouped by, under the name that callers know.
 GROUPS = {"key": "key_id", "kind": "kind", "model": "model", "tags": "tags"}
+# What of them the ledger calls otherwise: its entries have a kind of their own.
+IN_LEDGER = {"kind": "usage_kind"}
+NAMED_SO: Mapping[str, str] = {}
 MAX_ROWS = 10_000
 MAX_DISTINCT = 1000
 
@@ -51,16 +55,14 @@ class Used:
 
 
 def usage(wanted: Wanted, group: str | None = None) -> list[Used]:
-    """By day, and by a name of `GROUPS`. Audio counts on the day it was recorded as processed, a request on
-    the day it began, once it has ended."""
+    """By day, and by a name of `GROUPS`. Audio counts on the day it was processed, less what was taken back
+    of it; a request on the day it began, once it has ended."""
     found: dict[tuple[date, Any], Used] = {}
-    processed = _by_day(_matching(UsageEvent.objects.all(), wanted, "recorded_at"), "recorded_at", group)
-    for row in processed.annotate(
-        billed_ms=Sum(F("to_ms") - F("from_ms")),
+    entries = _matching(LedgerEntry.objects.exclude(ms=0), wanted, "processed_at", IN_LEDGER)
+    for row in _by_day(entries, "processed_at", group, IN_LEDGER).annotate(
+        billed_ms=Sum("ms"),
         # The other channels of a stream are the same time again; a stream of one channel has no number.
-        audio_ms=Coalesce(
-            Sum(F("to_ms") - F("from_ms"), filter=~Q(stream__contains=".") | Q(stream__endswith=".0")), 0
-        ),
+        audio_ms=Coalesce(Sum("ms", filter=~Q(stream__contains=".") | Q(stream__endswith=".0")), 0),
     )[: MAX_ROWS + 1]:
         key = _key(row)
         found[key] = Used(row["day"].date(), row["group"], row["audio_ms"], row["billed_ms"])
@@ -96,18 +98,21 @@ def requests(project_id: UUID) -> QuerySet[Request]:
     return Request.objects.filter(project_id=project_id).order_by("-started_at", "-id")
 
 
-def _matching(rows: QuerySet[M], wanted: Wanted, at: str) -> QuerySet[M]:
+def _matching(rows: QuerySet[M], wanted: Wanted, at: str, named: Mapping[str, str] = NAMED_SO) -> QuerySet[M]:
     rows = rows.filter(project_id=wanted.project_id, **{f"{at}__gte": wanted.start, f"{at}__lt": wanted.end})
     exactly = {"key_id": wanted.key_id, "model": wanted.model, "kind": wanted.kind}
-    rows = rows.filter(**{name: value for name, value in exactly.items() if value is not None})
+    rows = rows.filter(
+        **{named.get(name, name): value for name, value in exactly.items() if value is not None}
+    )
     return rows if wanted.tag is None else rows.filter(tags__contains=[wanted.tag])
 
 
-def _by_day(rows: QuerySet[Any], at: str, group: str | None) -> QuerySet[Any, dict[str, Any]]:
-    named = rows.order_by().annotate(
-        day=TruncDay(at, tzinfo=UTC), group=F(GROUPS[group]) if group else Value("")
-    )
-    rows_of_days: QuerySet[Any, dict[str, Any]] = named.values("day", "group")
+def _by_day(
+    rows: QuerySet[Any], at: str, group: str | None, named: Mapping[str, str] = NAMED_SO
+) -> QuerySet[Any, dict[str, Any]]:
+    column = F(named.get(group, GROUPS[group])) if group else Value("")
+    grouped = rows.order_by().annotate(day=TruncDay(at, tzinfo=UTC), group=column)
+    rows_of_days: QuerySet[Any, dict[str, Any]] = grouped.values("day", "group")
     return rows_of_days
 
 

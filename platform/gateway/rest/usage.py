@@ -128,7 +128,8 @@ async def get_usage(
 ) -> Usage:
     """By day, at most 366 of them; the last 31 if `start` is not given.
 
-    Audio counts on the day on which it was recorded as processed, a few seconds after it was.
+    Audio counts on the day on which it was processed, less what was taken back of it: what the ledger says
+    and the invoice bills, to the millisecond.
     """
     asked = _Asked(request, project_id, start, end, accessor, tag, model, method, endpoint, deployment)
     found = await asked.answer(lambda wanted: reports.usage(wanted), [])

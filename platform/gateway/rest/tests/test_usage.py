@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from gateway import catalogue
 from gateway.rest.tests.conftest import Asker
+from metering.ledger.post import post_due
 from metering.tasks import record_requests, record_usage
 from metering.tests.test_tasks import event, request
 
@@ -36,6 +37,7 @@ def _used(acme: Any, rival: Any) -> None:
         event(acme, 0, HOUR, stream="other", project=str(uuid.uuid4())),
         event(rival, 0, 5 * HOUR, stream="a"),
     ])  # fmt: skip
+    post_due()
     record_requests([
         request(acme, "a", started_at=now, ended_at=now),
         request(acme, "b", started_at=now, ended_at=now, model="n", kind="recorded", tags=["x", "y"]),
@@ -157,6 +159,7 @@ def test_more_parts_than_anybody_reads_are_refused(
 ) -> None:
     monkeypatch.setattr("metering.reports.MAX_ROWS", 3)
     record_usage([event(acme, stream=f"s{n}", tags=[f"call {n}"]) for n in range(4)])
+    post_due()
     assert ask.get(at).status == 200
     assert ask.get(f"{at}/breakdown?grouping=tags").code == "bad_parameter"
 

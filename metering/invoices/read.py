@@ -27,10 +27,16 @@ MAX_ADDRESS_LINES = 12
 
 def draft(tenant_id: UUID, first_day: date) -> Document:
     """What the invoice of this period would say now."""
+    return drafted(tenant_id, first_day)[0]
+
+
+def drafted(tenant_id: UUID, first_day: date) -> tuple[Document, Iterator[Document]]:
+    """The same, and all its stream lines, however many they are."""
     with tenant_scope(tenant_id):
         account = account_of(tenant_id)
         period = period_named(first_day, account.time_zone)
-        return document_of(account, period, tally_of(account, period))[0]
+        found = tally_of(account, period)
+        return document_of(account, period, found)[0], stream_lines(found)
 
 
 def streams_of(invoice: Invoice) -> Iterator[Document]:

@@ -14,6 +14,7 @@ from metering.invoices.money import minutes, readable
 
 MAX_STREAMS = 500
 MAX_ROWS = 100  # of a summary
+MAX_ADDRESS = 1000  # characters
 NOTHING = "\N{EN DASH}"
 SUMMARIES = (
     ("projects", "By project", "Project", "Not of a project"),
@@ -129,9 +130,21 @@ def _people(document: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     seller, customer = document["seller"], document["customer"]
     tax = [f"Tax number {customer['tax_id']}"] if customer["tax_id"] else []
     return {
-        "seller": (seller["name"], *seller["lines"]),
-        "customer": (customer["legal_name"], *customer["address"], *tax),
+        "seller": _bounded([seller["name"], *seller["lines"]]),
+        "customer": _bounded([customer["legal_name"], *tax, *customer["address"]], keep=1 + len(tax)),
     }
+
+
+def _bounded(texts: list[str], keep: int = 1) -> tuple[str, ...]:
+    """What fits on a page, whatever somebody has put into an address; `keep` is never left out."""
+    found, room = texts[:keep], MAX_ADDRESS
+    for text in texts[keep:]:
+        found.append(text[:room])
+        room -= len(text)
+        if room <= 0:
+            break
+    # A tax number is read after the address.
+    return (found[0], *found[keep:], *found[1:keep])
 
 
 def _of_period(document: dict[str, Any]) -> list[tuple[str, str]]:

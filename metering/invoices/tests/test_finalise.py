@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from django.db import InternalError, connection, transaction
+from django.db import ProgrammingError, connection, transaction
 
 from metering.invoices import finalise, finalise_due
 from metering.invoices.errors import NothingToInvoice, PeriodNotOver
@@ -101,7 +101,7 @@ def test_a_final_invoice_cannot_be_changed_or_deleted(acme: Any, rival: Any, clo
     invoice = finalise(acme.tenant.id, JANUARY, clock.set(2024, 2, 3))
     for change in (lambda rows: rows.update(total=0), lambda rows: rows._raw_delete("default")):
         with (
-            pytest.raises(InternalError, match="metering_invoice"),
+            pytest.raises(ProgrammingError, match="permission denied for table metering_invoice"),
             staff_scope(),
             transaction.atomic(),
         ):

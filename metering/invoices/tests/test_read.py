@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from metering.invoices import draft
+from metering.invoices import draft, finalise
 from metering.invoices.errors import PeriodMalformed
+from metering.invoices.read import drafted, streams_of
 from metering.invoices.tests.month import (
     charge,
     entries,
@@ -235,3 +236,19 @@ def test_a_total_is_rounded_to_the_currencys_coins(
     use(acme, clock.now, "a", 60_000)
     document = of(acme)
     assert (document["currency"], document["subtotal"], document["total"]) == (currency, subtotal, total)
+
+
+@pytest.mark.usefixtures("priced")
+def test_of_too_many_streams_the_document_lists_none_and_the_rest_is_read_from_the_ledger(
+    acme: Any, rival: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        use(acme, clock.now, f"s{number}", 1000)
+    whole = of(acme)["streams"]
+    monkeypatch.setattr("metering.invoices.document.MAX_LISTED", 2)
+    document, streams = drafted(acme.tenant.id, JANUARY)
+    assert (document["streams"], document["streams_count"], document["streams_listed"]) == ([], 3, False)
+    assert list(streams) == whole
+    invoice = finalise(acme.tenant.id, JANUARY, clock.set(2024, 2, 3))
+    assert invoice.document["streams"] == []
+    assert list(streams_of(invoice)) == whole

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from metering.invoices import CreditLine, credit_note, draft, finalise
+from metering.invoices import CreditLine, credit_note, finalise
 from metering.invoices.errors import PeriodMalformed
 from metering.invoices.output import PAPERS, SUFFIXES, pieces
-from metering.invoices.read import streams_of
+from metering.invoices.read import drafted, streams_of
 from metering.ledger.errors import BillingError
 from metering.models import Invoice
 from tenants.models import Tenant
@@ -70,8 +70,7 @@ class Command(BaseCommand):
         self.stdout.write(_said(document) + (f" Written to {out}." if out is not None else ""))
 
     def _draft(self, options: dict[str, Any]) -> Any:
-        document = draft(_tenant(options["tenant"]), _period(options["period"]))
-        return document, document["streams"]
+        return drafted(_tenant(options["tenant"]), _period(options["period"]))
 
     def _finalise(self, options: dict[str, Any]) -> Any:
         tenant, period = _tenant(options["tenant"]), _period(options["period"])

@@ -72,3 +72,16 @@ while True:
 answer(rows)
 """)
     return [(start, end) for start, end in rows]
+
+
+def change_account(stack: Stack, tenant: Tenant, settings: str) -> float:
+    """Change settings of the tenant's account, as of Python. Returns the wall-clock time after the commit."""
+    done = stack.shell(f"""
+import time
+from decimal import Decimal
+from uuid import UUID
+from metering.ledger import accounts
+accounts.change(UUID({tenant.id!r}), actor=None, {settings})
+answer(time.time())
+""")
+    return float(done)

@@ -48,7 +48,7 @@ def receive(request: HttpRequest) -> HttpResponse:
     return _said(200, "kept")
 
 
-def keep(payload: dict[str, Any]) -> bool:
+def keep(payload: dict[str, Any], now: datetime | None = None) -> bool:
     """True if it is new. It is the provider's id that makes it one and the same."""
     created = payload["created"]  # a v1 event says seconds, a thin one ISO 8601
     at = datetime.fromtimestamp(created, UTC) if isinstance(created, int) else datetime.fromisoformat(created)
@@ -58,7 +58,7 @@ def keep(payload: dict[str, Any]) -> bool:
             "type": str(payload["type"])[:100],
             "created": at,
             "payload": payload,
-            "next_at": timezone.now(),
+            "next_at": now or timezone.now(),
         },
     )
     return new

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from metering.payments import deliver, sync
 from metering.payments.tests import books
+from metering.payments.tests.inbox import Inbox
 
 
 @pytest.fixture
@@ -20,6 +22,15 @@ def stripe(local_stripe: Any, monkeypatch: pytest.MonkeyPatch, db: None) -> Any:
     monkeypatch.setattr(deliver.turns(), "take", lambda: None)
     local_stripe.control("clock", at="2026-11-01T00:00:00+00:00", stand=True)
     return local_stripe
+
+
+@pytest.fixture
+def inbox(stripe: Any) -> Iterator[Inbox]:
+    found = Inbox()
+    stripe.control("webhook", url=found.url, secret=stripe.webhook_secret)
+    yield found
+    stripe.control("webhook", url="")
+    found.close()
 
 
 @pytest.fixture

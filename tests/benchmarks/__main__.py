@@ -15,12 +15,23 @@ from datetime import UTC, datetime
 from inspect import signature
 from typing import Any
 
-from tests.benchmarks import engine, gateway, live_speech, machine, worker_loop, worker_path
+from tests.benchmarks import (
+    crash_matrix,
+    engine,
+    gateway,
+    live_speech,
+    machine,
+    reconcile,
+    worker_loop,
+    worker_path,
+)
 
 BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "crash_matrix": crash_matrix.run,
     "engine": engine.run,
     "gateway": gateway.run,
     "live_speech": live_speech.run,
+    "reconcile": reconcile.run,
     "worker_loop": worker_loop.run,
     "worker_path": worker_path.run,
 }

@@ -16,7 +16,7 @@ from metering.invoices.money import coins
 from metering.ledger.accounts import account_of
 from metering.models import InferenceLog, InferenceRecord, LedgerEntry, MeterIntent, Unposted, UsageEvent
 from metering.models.outbox import METERS, IntentState
-from metering.payments import deliver, summaries, sync
+from metering.payments import deliver, names, summaries, sync
 from metering.periods import period_of
 from metering.reconcile import load, report
 from metering.reconcile.compare import counted
@@ -25,11 +25,11 @@ from tenants import services
 from tenants.scope import staff_scope
 
 # Primes, so that amounts do not come out even, and two tiers.
-TIERS = [{"up_to_ms": 100_003, "per_minute": "0.0077"}, {"up_to_ms": None, "per_minute": "0.0041"}]
+TIERS = [{"up_to_ms": 100_003, "per_minute": "7.7077"}, {"up_to_ms": None, "per_minute": "4.1041"}]
 LINES = [
     {"label": "Audio", "model": "", "kind": "", "region": "", "included_ms": 1_009, "tiers": TIERS},
     {"label": "Recorded", "model": "", "kind": "recorded", "region": "", "included_ms": 0,
-     "tiers": [{"up_to_ms": None, "per_minute": "0.0029"}]},
+     "tiers": [{"up_to_ms": None, "per_minute": "2.9029"}]},
 ]  # fmt: skip
 
 
@@ -46,6 +46,10 @@ def hire(slugs: list[str]) -> dict[str, dict[str, str]]:
         account = sync.Sync().tenant(tenant)
         made[slug] = {"id": str(tenant.id), "key": key, "customer": account.customer}
     return made
+
+
+def ms_event() -> str:
+    return names.MS_EVENT
 
 
 def send(ahead_s: int = 0) -> dict[str, int]:
@@ -90,11 +94,11 @@ def books(tenant: str) -> dict[str, Any]:
     with staff_scope():
         entries = LedgerEntry.objects.filter(tenant_id=tenant_id)
         sums = entries.aggregate(ms=Sum("ms"), amount=Sum("amount"), waived=Sum("waived"))
-        names = set(InferenceRecord.objects.filter(tenant_id=tenant_id).values_list("stream", flat=True))
-        names |= set(UsageEvent.objects.filter(tenant_id=tenant_id).values_list("stream", flat=True))
+        known = set(InferenceRecord.objects.filter(tenant_id=tenant_id).values_list("stream", flat=True))
+        known |= set(UsageEvent.objects.filter(tenant_id=tenant_id).values_list("stream", flat=True))
         unposted = Unposted.objects.filter(tenant_id=tenant_id).count()
         until = InferenceLog.objects.filter(closed=False).aggregate(at=Min("complete_until"))["at"]
-    streams = load.streams([(tenant_id, name) for name in sorted(names)])
+    streams = load.streams([(tenant_id, name) for name in sorted(known)])
     logged = {one.name: size(counted(one.records)) for one in streams}
     charged = {one.name: sum(entry.ms for entry in one.entries) for one in streams}
     account = account_of(tenant_id)

@@ -167,7 +167,7 @@ def running() -> Iterator[Matrix]:
         leaving.callback(load.close)
         sampler = Sampler(
             environ["DATABASE_URL"], f"{environ.get('DATABASE_ROLE') or 'stenogate_app'}_staff",
-            stack.facts["stripe_url"], tenants, lambda slug: load.sent_ms[slug],
+            stack.facts["stripe_url"], clerk.ask("ms_event"), tenants, lambda slug: load.sent_ms[slug],
         )  # fmt: skip
         leaving.callback(sampler.close)
         yield Matrix(stack, clerk, load, sampler, tenants, rng, began)

@@ -10,7 +10,6 @@ from decimal import Decimal
 
 import psycopg
 
-from metering.payments.names import MS_EVENT
 from ops.stripe.process import control
 
 EVERY_S = 0.25
@@ -26,12 +25,14 @@ class Sampler:
         database_url: str,
         staff_role: str,
         stripe_url: str,
+        ms_event: str,
         tenants: Mapping[str, Mapping[str, str]],
         sent_ms: Callable[[str], int],
     ) -> None:
         self.over: list[str] = []
         self.looks = 0
         self._database_url, self._role, self._stripe_url = database_url, staff_role, stripe_url
+        self._ms_event = ms_event
         self._slugs = {tenant["id"]: slug for slug, tenant in tenants.items()}
         self._customers = {tenant["customer"]: tenant["id"] for tenant in tenants.values()}
         self._sent_ms = sent_ms
@@ -66,7 +67,9 @@ class Sampler:
         provider: Counter[tuple[str, bool]] = Counter()
         with suppress(OSError):
             for one in control(self._stripe_url, "received")["totals"]:
-                provider[self._customers[one["customer"]], one["event_name"] == MS_EVENT] += one["value"]
+                provider[self._customers[one["customer"]], one["event_name"] == self._ms_event] += one[
+                    "value"
+                ]
         rows = connection.execute(LEDGER, [list(self._slugs)]).fetchall()
         ledger = {tenant: (int(ms), Decimal(amount)) for tenant, ms, amount in rows}
         for tenant, slug in self._slugs.items():

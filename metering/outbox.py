@@ -21,7 +21,7 @@ from metering import cycles
 from metering.models import Account, LedgerEntry, MeterIntent, ProviderObject
 from metering.models.ledger import EntryKind
 from metering.models.outbox import IntentState
-from metering.rating import millionths
+from metering.rating import millionths as millionths
 from tenants.scope import staff_scope, tenant_scope
 
 MS, AMOUNT = "ms", "amount"
@@ -165,4 +165,3 @@ def _intent(
         # A month may begin for the provider hours after it has begun for the customer.
         next_at=max(now, moment),
     )
-

@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0: any that is free")
     parser.add_argument("--file", type=Path, required=True, help="the SQLite file that keeps all state")
     parser.add_argument("--webhook", default="", help="where webhooks are sent")
+    parser.add_argument("--grace-hours", type=float, help="how long an invoice stays a draft; else 1")
     given = parser.parse_args(arguments)
     # Not an argument: arguments of a process are there for all to read.
     secret = os.environ.get("STRIPE_WEBHOOK_SECRET", "")
@@ -30,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"Port {given.port} cannot be listened on: {error.strerror}.", file=sys.stderr)
         return 1
+
+    if given.grace_hours is not None:
+        with server.world.store.transaction():
+            server.world.store.set("grace", int(given.grace_hours * 3600))
 
     def end(number: int, frame: object) -> None:
         server.ending.set()

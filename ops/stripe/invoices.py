@@ -11,7 +11,9 @@ from ops.stripe.errors import Refusal, no_such
 from ops.stripe.store import Object, Store, new_id
 from ops.stripe.world import Call, World, created_within, merged_metadata, page
 
-DRAFT_S = 3600  # usage of the period that comes in this time is still in it
+# Usage of the period that comes in this time is still in it. Stripe's default; the merchant may set it to as
+# much as 72 hours, here with `/_control/grace` or --grace-hours.
+DRAFT_S = 3600
 RETRY_S, MAX_ATTEMPTS = 3 * 86400, 4
 
 
@@ -79,7 +81,7 @@ def composed(world: World, subscription: Object, start: int, end: int, reason: s
         "automatic_tax": {
             "disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None,
         },
-        "automatically_finalizes_at": at + DRAFT_S,
+        "automatically_finalizes_at": at + world.store.setting("grace", DRAFT_S),
         "billing_reason": reason,
         "collection_method": subscription["collection_method"],
         "created": at,

@@ -53,12 +53,15 @@ class Api:
         request_id = new_id("req", 14)
         busy = ""
         try:
-            _authenticate(asked)
             with self.world.store.transaction():
-                wanted = faults.next_of(self.world.store, asked.method, asked.path, time.time())
+                hit = faults.next_of(self.world.store, asked.method, asked.path, time.time())
+            wanted = {one.when: one for one in hit}
+            if "before" in wanted and wanted["before"].kind == "reset":
+                raise faults.Reset  # nobody is there to look at a key
+            _authenticate(asked)
             self._limit()
             busy = self._claim(asked)
-            answer = self._faulty(asked, request_id, {one.when: one for one in wanted})
+            answer = self._faulty(asked, request_id, wanted)
         except Refusal as refusal:
             answer = _refused(refusal)
         finally:
@@ -74,8 +77,6 @@ class Api:
         before, after = wanted.get("before"), wanted.get("after")
         instead: Refusal | None = None
         if before:
-            if before.kind == "reset":
-                raise faults.Reset
             if before.kind == "status":
                 instead = faults.refusal(before)
             time.sleep(before.seconds)

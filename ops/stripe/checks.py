@@ -78,7 +78,7 @@ def _any_of(value: Any, options: list[Schema], path: str) -> Any:
     shape: dict[type, tuple[str, ...]] = {
         str: ("string", "integer", "number", "boolean"),
         dict: ("object",),
-        list: ("array",),
+        list: ("array", "object"),
     }
     for option in options:
         if value == "" and option.get("enum") == [""]:

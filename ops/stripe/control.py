@@ -25,7 +25,11 @@ def answer(world: World, asked: Asked, webhook: dict[str, str]) -> Answer:
             world.store.clear()
             world.store.set("webhook", webhook)
             return Answer(200, {"reset": True})
-        return Answer(200, COMMANDS[name](world, given))
+        try:
+            return Answer(200, COMMANDS[name](world, given))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            said = f"/_control/{name}: {type(error).__name__}: {error}. {COMMANDS[name].__doc__ or ''}"
+            raise Refusal(said) from None
 
 
 def clock(world: World, given: Object) -> Object:
@@ -82,6 +86,12 @@ def up(world: World, given: Object) -> Object:
 def lag(world: World, given: Object) -> Object:
     """{"seconds": s}: how long new meter events take until they are in summaries and invoices."""
     world.store.set("lag", int(given["seconds"]))
+    return {"seconds": int(given["seconds"])}
+
+
+def grace(world: World, given: Object) -> Object:
+    """{"seconds": s}: how long an invoice stays a draft, and takes late usage of its period."""
+    world.store.set("grace", int(given["seconds"]))
     return {"seconds": int(given["seconds"])}
 
 
@@ -183,6 +193,7 @@ COMMANDS: dict[str, Callable[[World, dict[str, Any]], Object]] = {
     "down": down,
     "up": up,
     "lag": lag,
+    "grace": grace,
     "limit": limit,
     "reject": reject,
     "received": received,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from ops.stripe.errors import Refusal
@@ -56,21 +57,42 @@ def take(call: Call, given: dict[str, Any]) -> Object:
     }
 
 
-def take_later(call: Call, given: Any) -> None:
-    """As `take`, of a stream: what is wrong with one event is told later, and none keeps another out."""
+def take_later(call: Call, event: Any) -> None:
+    """As `take`, of a stream: what is wrong with an event is told later, and keeps none other out."""
+    given = event if isinstance(event, dict) else {}
     try:
-        take(call, {"event_name": "", "payload": {}, **given})
-    except (Refusal, TypeError) as wrong:
-        code = wrong.code if isinstance(wrong, Refusal) else "meter_event_invalid_value"
-        identifier = given.get("identifier", "") if isinstance(given, dict) else ""
-        if _known(call.store, str(identifier), call.now):
-            return  # said twice: nothing to tell
-        named = _meter(call.store, str(given.get("event_name", ""))) if isinstance(given, dict) else None
-        call.store.db.execute(
-            "insert into meter_events (identifier, event_name, customer, value, timestamp, received, visible,"
-            " meter, state, code) values (?, '', '', 0, ?, ?, ?, ?, 'rejected', ?)",
-            (str(identifier), call.now, call.now, call.now, named["id"] if named else None, code),
-        )
+        take(call, _of_stream(given))
+        return
+    except Refusal as refusal:
+        code = refusal.code
+    identifier = str(given.get("identifier", ""))
+    if _known(call.store, identifier, call.now):
+        return  # said twice: counted once, and nothing to tell
+    name = str(given.get("event_name", ""))
+    meter = _meter(call.store, name)
+    call.store.db.execute(
+        "insert into meter_events (identifier, event_name, customer, value, timestamp, received, visible,"
+        " meter, state, code) values (?, ?, '', 0, ?, ?, ?, ?, 'rejected', ?)",
+        (identifier, name, call.now, call.now, call.now, meter["id"] if meter else None, code),
+    )
+
+
+def _of_stream(given: dict[str, Any]) -> dict[str, Any]:
+    """v2 says times as text. What is not as it should be is an invalid value."""
+    invalid = Refusal("Not a meter event.", code="meter_event_invalid_value")
+    event = {"event_name": given.get("event_name"), "payload": given.get("payload")}
+    if not isinstance(event["event_name"], str) or not isinstance(event["payload"], dict):
+        raise invalid
+    if not all(isinstance(value, str) for value in event["payload"].values()):
+        raise invalid
+    if identifier := given.get("identifier"):
+        event["identifier"] = str(identifier)
+    if timestamp := given.get("timestamp"):
+        try:
+            event["timestamp"] = int(datetime.fromisoformat(str(timestamp)).timestamp())
+        except ValueError:
+            raise invalid from None
+    return event
 
 
 def adjust(call: Call) -> Object:

@@ -5,6 +5,7 @@ Whoever has the address may press: it is a page on the loopback, with nobody's m
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 from urllib.parse import parse_qs
 
@@ -13,8 +14,10 @@ from ops.stripe.api import Asked
 from ops.stripe.store import Object
 from ops.stripe.world import World
 
+FIRST = "/"
 PLACES = ("/portal/", "/checkout/")
 NOBODY: tuple[int, str, dict[str, str]] = 404, "<h1>There is no such page</h1>", {}
+MANY = 200
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#1a1f36}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem .6rem;"
@@ -28,6 +31,8 @@ BUTTONS = (
 
 
 def answer(world: World, asked: Asked) -> tuple[int, str, dict[str, str]]:
+    if asked.path == FIRST:
+        return _first(world, asked)
     kind, _, name = asked.path.strip("/").rpartition("/")
     pressed = {n: v[0] for n, v in parse_qs(asked.body.decode("utf-8", "replace")).items()}
     with world.store.transaction():
@@ -39,6 +44,33 @@ def answer(world: World, asked: Asked) -> tuple[int, str, dict[str, str]]:
             return _invoice(world, invoice, pressed) if invoice else NOBODY
         session = world.store.get("checkout.session", name) if kind == "checkout" else None
         return _checkout(world, session, pressed) if session else NOBODY
+
+
+def _first(world: World, asked: Asked) -> tuple[int, str, dict[str, str]]:
+    """Who is there, and what they have used; a button opens a customer's portal."""
+    pressed = parse_qs(asked.body.decode("utf-8", "replace"))
+    with world.store.transaction():
+        customers = [one for one in world.store.all("customer") if not one.get("deleted")]
+        chosen = pressed.get("customer", [""])[0]
+        if any(one["id"] == chosen for one in customers):
+            session = sessions.opened(world, chosen, return_url="/")
+            return _again(f"/portal/session/{session['id']}")
+        used: dict[str, Counter[str]] = {}
+        for row in world.store.db.execute(
+            "select customer, event_name, value from meter_events where state = 'taken'"
+        ):
+            used.setdefault(row["customer"], Counter())[row["event_name"]] += row["value"]
+    rows = "".join(
+        f"<tr><td>{escape(one['name'] or one['id'])}</td><td>"
+        + "<br>".join(f"{escape(name)}: {value}" for name, value in used.get(one["id"], Counter()).items())
+        + f"</td><td><button name='customer' value='{one['id']}'>Portal</button></td></tr>"
+        for one in customers[:MANY]
+    )
+    head = "<tr><th>Customer</th><th>Usage of all time, by event name</th><th></th></tr>"
+    return _page(
+        "The local Stripe",
+        f"<form method='post'><table>{head}{rows}</table></form>" if rows else "Nobody yet.",
+    )
 
 
 def _portal(world: World, session: Object, pressed: dict[str, str]) -> tuple[int, str, dict[str, str]]:

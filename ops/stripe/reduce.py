@@ -96,7 +96,9 @@ def reduce(whole: dict[str, Any]) -> dict[str, Any]:
             "responses": {"200": given["responses"]["200"]},
         }
     schemas = whole["components"]["schemas"]
-    foreign = {n for n, s in schemas.items() if "object" in s.get("properties", {}) and n not in OBJECTS}
+    # What says of itself which object it is.
+    objects = {n for n, s in schemas.items() if "enum" in s.get("properties", {}).get("object", {})}
+    foreign = objects - OBJECTS
     wanted: dict[str, Any] = {}
     bare = _bare(paths, foreign)
     todo = [*_references(bare), "error", *sorted(OBJECTS)]

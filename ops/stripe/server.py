@@ -86,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
         asked = Asked(self.command, parts.path, parts.query, body, headers)
-        if parts.path.startswith(pages.PLACES):
+        if parts.path == pages.FIRST or parts.path.startswith(pages.PLACES):
             self._page(asked)
             return
         try:

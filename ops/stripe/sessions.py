@@ -23,20 +23,25 @@ def portal(call: Call) -> Object:
         raise not_served(set(given) - {"customer", "return_url", "expand", "locale"})
     if "customer" not in given:
         raise Refusal("Missing required param: customer.", code="parameter_missing", param="customer")
+    customer = existing(call, given["customer"])["id"]
+    return opened(call.world, customer, return_url=given.get("return_url"), locale=given.get("locale"))
+
+
+def opened(world: World, customer: str, return_url: str | None, locale: str | None = None) -> Object:
     name = new_id("bps")
-    return call.store.put(
+    return world.store.put(
         {
             "id": name,
             "object": "billing_portal.session",
             "configuration": "bpc_local",
-            "created": call.now,
-            "customer": existing(call, given["customer"])["id"],
+            "created": world.now,
+            "customer": customer,
             "flow": None,
             "livemode": False,
-            "locale": given.get("locale"),
+            "locale": locale,
             "on_behalf_of": None,
-            "return_url": given.get("return_url"),
-            "url": f"{call.world.base_url}/portal/session/{name}",
+            "return_url": return_url,
+            "url": f"{world.base_url}/portal/session/{name}",
         }
     )
 

@@ -50,10 +50,10 @@ class _Echo:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     numbers = ("ms", "amount", "waived")
-    return [str(row.get(name, "")) if name in numbers else _harmless(row.get(name)) for name in HEADER]
+    return [str(row.get(name, "")) if name in numbers else harmless(row.get(name)) for name in HEADER]
 
 
-def _harmless(value: object) -> str:
+def harmless(value: object) -> str:
     """A spreadsheet would run a text that begins like a formula."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.billing_errors import BillingRefused
 from gateway.errors import AccessRefused, ChangeRefused, GatewayError, LimitReached
 from tenants.errors import AccessError
 
@@ -31,7 +32,7 @@ def every(base: type[Any]) -> Iterator[type[Any]]:
 
 
 # Only their children are said to anybody, or what they are the answer to.
-BASES = (GatewayError, LimitReached, AccessRefused, ChangeRefused)
+BASES = (GatewayError, LimitReached, AccessRefused, ChangeRefused, BillingRefused)
 
 
 def errors() -> list[tuple[str, int, int, type[Exception]]]:
@@ -42,6 +43,7 @@ def errors() -> list[tuple[str, int, int, type[Exception]]]:
         (e.code, e.status, AccessRefused.close_code, e) for e in every(AccessError) if e is not AccessError
     ]
     found += [(e.code, status, ChangeRefused.close_code, e) for e, status in ChangeRefused.STATUSES.items()]
+    found += [(e.code, status, BillingRefused.close_code, e) for e, status in BillingRefused.STATUSES.items()]
     return found
 
 

@@ -57,9 +57,6 @@ def grant_of(request: HttpRequest) -> KeyGrant:
 
 async def for_tenant(grant: KeyGrant, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do `work`, which asks the database, in the tenant's scope, for a bounded time."""
-    global _under_way
-    if _under_way >= THREADS + MAX_WAITING:
-        raise Unavailable("Too many reports are being made at the moment.", retry_after_s=2)
 
     def run() -> T:
         with tenant_scope(grant.tenant_id):
@@ -67,11 +64,24 @@ async def for_tenant(grant: KeyGrant, work: Callable[P, T], *args: P.args, **kwa
                 cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
             return work(*args, **kwargs)
 
+    return await in_thread(run)
+
+
+async def in_thread(run: Callable[[], T]) -> T:
+    """For work that opens its own scope, if it needs one, and ends by itself."""
+    global _under_way
+    if _under_way >= THREADS + MAX_WAITING:
+        raise Unavailable("Too many reports are being made at the moment.", retry_after_s=2)
     _under_way += 1
     try:
         return await database_sync_to_async(run, thread_sensitive=False, executor=_threads)()
     finally:
         _under_way -= 1
+
+
+def projects_seen(grant: KeyGrant) -> UUID | None:
+    """The one project whose usage and receipts a key sees; None: all of its tenant."""
+    return None if Scope.BILLING_READ in grant.scopes else grant.project_id
 
 
 def project_of(grant: KeyGrant, asked: str) -> Project:

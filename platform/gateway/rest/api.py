@@ -12,7 +12,19 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
 from gateway.errors import BadBody
-from gateway.rest import grant, keys, models, openapi, projects, requests, usage
+from gateway.rest import (
+    billing,
+    billing_usage,
+    grant,
+    invoices,
+    keys,
+    models,
+    openapi,
+    projects,
+    receipts,
+    requests,
+    usage,
+)
 from gateway.rest.refusals import refuse
 
 
@@ -48,5 +60,5 @@ api = Api(
     docs_url="/docs",
     openapi_url="/openapi.json",
 )
-for module in (grant, models, projects, keys, usage, requests):
+for module in (grant, models, projects, keys, usage, requests, receipts, billing_usage, billing, invoices):
     api.add_router("", module.router)

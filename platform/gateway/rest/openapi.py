@@ -24,6 +24,8 @@ TAGS = [
     {"name": "keys", "description": "API keys: seen, issued, revoked."},
     {"name": "usage", "description": "How much audio was processed."},
     {"name": "requests", "description": "The log of what was asked and how it ended."},
+    {"name": "receipts", "description": "Signed receipts, and the keys to check them with."},
+    {"name": "billing", "description": "What is billed: usage, balance, invoices, settings."},
 ]
 
 

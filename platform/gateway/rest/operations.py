@@ -25,6 +25,9 @@ SCHEMES: dict[str, Any] = {
 }
 
 
+ANY_TEXT: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+
 class Problem(Schema):
     """Why a request was refused. `category` and `err_code` are the same stable code: see docs/errors.md."""
 
@@ -37,9 +40,15 @@ class Problem(Schema):
 
 
 def operation(
-    scope: Scope | None, answer: Any, *, refused: tuple[int, ...] = (), tokens: bool = True
+    scope: Scope | None,
+    answer: Any,
+    *,
+    refused: tuple[int, ...] = (),
+    tokens: bool = True,
+    media: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Arguments for ninja: `refused` are the statuses beside those that any operation can have."""
+    """Arguments for ninja: `refused` are the statuses beside those that any operation can have, `media` what
+    the answer can be beside JSON."""
     statuses = sorted({400, 401, 403, 429, 500, 503, *refused})
     return {
         "auth": Needs(scope, tokens=tokens),
@@ -47,5 +56,15 @@ def operation(
         "openapi_extra": {
             "security": [{"key": []}, {"token": []}] if tokens else [{"key": []}],
             "x-scope": scope.value if scope else None,
+            **({"responses": {200: {"content": dict.fromkeys(media, ANY_TEXT)}}} if media else {}),
         },
+    }
+
+
+def public_operation(answer: Any) -> dict[str, Any]:
+    """The same of what anybody may ask, without a key."""
+    return {
+        "auth": None,
+        "response": {200: answer, **dict.fromkeys((400, 500, 503), Problem)},
+        "openapi_extra": {"security": [], "x-scope": None},
     }

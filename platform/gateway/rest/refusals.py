@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja.errors import HttpError, ValidationError
 
+from gateway.billing_errors import BillingRefused
 from gateway.errors import (
     AccessRefused,
     BadBody,
@@ -25,6 +26,7 @@ from gateway.errors import (
     UpgradeRequired,
 )
 from gateway.problem import body
+from metering.ledger.errors import BillingError
 from tenants.errors import AccessError, Refused
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,8 @@ def named_error(error: Exception) -> GatewayError:
         return AccessRefused(error)
     if isinstance(error, Refused):
         return ChangeRefused(error)
+    if isinstance(error, BillingError):
+        return BillingRefused(error)
     if isinstance(error, ValidationError):
         return _mistakes(error.errors)
     if isinstance(error, RequestDataTooBig):

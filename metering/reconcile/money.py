@@ -151,26 +151,30 @@ def _intents(account: Account, meter: str, day: date) -> list[Found]:
     """Whether the intents that were made that day say what the entries say that they were made of."""
     start, end = bounds(day)
     with tenant_scope(account.tenant_id):
-        made = MeterIntent.objects.filter(
-            tenant_id=account.tenant_id, meter=meter, created_at__gte=start, created_at__lt=end
-        ).exclude(identifier__startswith=OURS)
-        made = made.exclude(state=IntentState.DROPPED.value)
-        reach = made.aggregate(low=Min("from_seq"), high=Max("to_seq"), sum=Sum("value"))
+        ours = MeterIntent.objects.filter(tenant_id=account.tenant_id, meter=meter).exclude(
+            identifier__startswith=OURS
+        )
+        reach = ours.filter(created_at__gte=start, created_at__lt=end).aggregate(
+            low=Min("from_seq"), high=Max("to_seq")
+        )
         if reach["low"] is None:
             return []
+        made = ours.filter(from_seq__gte=reach["low"], to_seq__lte=reach["high"])
+        made = made.exclude(state=IntentState.DROPPED.value)
+        told = int(made.aggregate(sum=Sum("value"))["sum"] or 0)
         sums = LedgerEntry.objects.filter(
             tenant_id=account.tenant_id, seq__range=(reach["low"], reach["high"]),
             kind__in=outbox.CHARGED, currency=account.currency,
         ).aggregate(ms=Sum("ms"), amount=Sum("amount"))  # fmt: skip
     ledger = int(sums["ms"] or 0) if meter == outbox.MS else outbox.millionths(Decimal(sums["amount"] or 0))
-    if ledger == int(reach["sum"]):
+    if ledger == told:
         return []
-    kind = DifferenceKind.UNSENT if ledger > int(reach["sum"]) else DifferenceKind.AHEAD
-    detail = f"entries {reach['low']} to {reach['high']} are {ledger}, and their intents {reach['sum']}"
+    kind = DifferenceKind.UNSENT if ledger > told else DifferenceKind.AHEAD
+    detail = f"entries {reach['low']} to {reach['high']} are {ledger}, and their intents {told}"
     return [
         Found(
             account.tenant_id, kind, Action.RAISED, stream="intents", meter=meter,
-            value=abs(ledger - int(reach["sum"])), detail=detail,
+            value=abs(ledger - told), detail=detail,
         )
     ]  # fmt: skip
 

@@ -34,12 +34,14 @@ INSERT INTO tenants_tenant ({names})
 SELECT {values} FROM generate_series(1, %(tenants)s) n, (SELECT * FROM tenants_tenant LIMIT 1) t
 """
 # Of each event its tenant, stream and range; a stream is a tenant's, a whole hour's at most.
+EVENT_SQL = """CREATE TABLE bench_event (
+    tenant_id uuid, stream_n bigint, stream text, from_ms bigint, to_ms bigint, at timestamptz)"""
 EVENTS_SQL = """
-CREATE TABLE bench_event AS
-SELECT t.id AS tenant_id, t.n * 1000000 + e / %(of_stream)s AS stream_n,
-       'bench-' || t.n || '-' || e / %(of_stream)s AS stream, e / %(of_stream)s AS k,
+INSERT INTO bench_event
+SELECT t.id AS tenant_id, t.n * (%(events)s / %(of_stream)s) + e / %(of_stream)s AS stream_n,
+       'bench-' || t.n || '-' || e / %(of_stream)s AS stream,
        (e %% %(of_stream)s)::bigint * %(range)s AS from_ms,
-       (e %% %(of_stream)s + 1)::bigint * %(range)s AS to_ms, e AS n,
+       (e %% %(of_stream)s + 1)::bigint * %(range)s AS to_ms,
        %(day)s::timestamptz + (e / %(of_stream)s %% 20) * interval '1 hour'
            + (e %% %(of_stream)s) * interval '5 seconds' AS at
 FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM tenants_tenant) t,
@@ -69,7 +71,7 @@ ODD_SQL = [
     SELECT tenant_id, tenant_id, tenant_id, stream, 1, max(to_ms) - 777, max(to_ms) - 777, true, 'live', 'm',
     'r', 'w', '{}', max(at), '00000000-0000-0000-0000-000000000001',
     -%(round)s * 1000000 - 500000 - row_number() OVER (), max(at)
-    FROM bench_event WHERE stream_n %% %(every)s = %(round)s + 100 GROUP BY tenant_id, stream""",
+    FROM bench_event WHERE (stream_n + %(every)s / 2) %% %(every)s = %(round)s GROUP BY tenant_id, stream""",
 ]
 
 
@@ -77,14 +79,15 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
     return measure(TENANTS, EVENTS_OF_A_TENANT, rounds)
 
 
-def measure(tenants: int, events: int, rounds: int) -> dict[str, Any]:
+def measure(tenants: int, events: int, rounds: int, odd_every: int = ODD_EVERY) -> dict[str, Any]:
     print(
         f"reconcile: {tenants} tenants, {tenants * events} events of a day, in the usage record and in the "
-        f"inference log; one stream in {ODD_EVERY} has lost something, as many have too much."
+        f"inference log; one stream in {odd_every} has lost something, as many have too much."
     )
     with _database() as environ:
+        given = map(str, (tenants, events, rounds, odd_every))
         done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.reconcile", str(tenants), str(events), str(rounds)],
+            [sys.executable, "-m", "tests.benchmarks.reconcile", *given],
             cwd=machine.ROOT, env=environ, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -108,7 +111,7 @@ def _database() -> Iterator[dict[str, str]]:
 # ---- in a process of its own
 
 
-def main(tenants: int, events: int, rounds: int) -> dict[str, Any]:
+def main(tenants: int, events: int, rounds: int, odd_every: int) -> dict[str, Any]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
 
@@ -126,7 +129,7 @@ def main(tenants: int, events: int, rounds: int) -> dict[str, Any]:
         raise RuntimeError(f"what was generated differs: {first.summary}")
     seconds, mended = [], []
     for number in range(1, rounds + 1):
-        _owner(*ODD_SQL, round=number, every=ODD_EVERY)
+        _owner(*ODD_SQL, round=number, every=odd_every)
         began = time.perf_counter()
         done = reconcile.run(DAY)
         seconds.append(round(time.perf_counter() - began, 2))
@@ -152,6 +155,7 @@ def _fill(tenants: int, events: int) -> None:
     columns = [field.column for field in Tenant._meta.concrete_fields]
     values = ", ".join(given.get(column, f"t.{column}") for column in columns)
     _owner(TENANTS_SQL.format(names=", ".join(columns), values=values), tenants=tenants - 1)
+    _owner(EVENT_SQL)
     _owner(EVENTS_SQL, events=events, of_stream=EVENTS_OF_A_STREAM, range=RANGE_MS, day=DAY)
     _owner(*FILL_SQL)
     _owner(
@@ -174,4 +178,4 @@ def _owner(*statements: str, **given: object) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*map(int, sys.argv[1:4]))))
+    print(json.dumps(main(*map(int, sys.argv[1:5]))))

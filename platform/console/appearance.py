@@ -63,7 +63,22 @@ UNFOLD: dict[str, Any] = {
                     _link("Projects", "folder", "tenants_project"),
                     _link("API keys", "key", "tenants_apikey"),
                     _link("Plans", "tune", "tenants_plan"),
+                    _link("Prices", "sell", "metering_planversion"),
                     _link("Members", "group", "tenants_member"),
+                ],
+            },
+            {
+                "title": "Billing",
+                "separator": True,
+                "items": [
+                    _link("Accounts", "account_balance_wallet", "metering_account"),
+                    _link("Invoices", "request_quote", "metering_invoice"),
+                    _link("Ledger", "menu_book", "metering_ledgerentry"),
+                    _link("Receipts", "verified", "metering_receipt"),
+                    _link("Reconciliations", "balance", "metering_reconciliation"),
+                    _link("Differences", "difference", "metering_difference"),
+                    _link("Meter intents", "outbox", "metering_meterintent"),
+                    _link("Webhook events", "webhook", "metering_webhookevent"),
                 ],
             },
             {

@@ -2,10 +2,26 @@
 
 from django.contrib import admin
 
-from console.admin import audit, keys, people, plans, tenants, usage
+from console.admin import (
+    accounts,
+    audit,
+    invoices,
+    keys,
+    ledger,
+    outbox,
+    people,
+    plans,
+    prices,
+    reconciliation,
+    tenants,
+    usage,
+)
 from console.admin.choices import autocomplete
 
-__all__ = ["audit", "keys", "people", "plans", "tenants", "usage"]
+__all__ = [
+    "accounts", "audit", "invoices", "keys", "ledger", "outbox", "people", "plans", "prices",
+    "reconciliation", "tenants", "usage",
+]  # fmt: skip
 
 admin.site.index_template = "console/dashboard.html"
 admin.site.index_title = "Overview"

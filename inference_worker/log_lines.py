@@ -156,6 +156,11 @@ class Reader:
         """There is no more: what is left after the last mark."""
         return self._close_window()
 
+    @property
+    def in_a_window(self) -> bool:
+        """There are lines since the last mark."""
+        return bool(self._window or self._again)
+
     def _line(self, line: bytes) -> list[Record]:
         if self.head is None:
             self.head = read_head(line)

@@ -100,6 +100,7 @@ class Shipper:
             if now >= try_at or stopping:
                 try_at = now + self._round(now)
             if stopping:
+                self._disconnect()
                 return
             self._hurry.wait(SHIPS_EVERY_S)
 
@@ -153,6 +154,9 @@ class Shipper:
             where=place(error),
             failures=self._failures,
         )
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()
@@ -207,7 +211,8 @@ class Shipper:
             self._send_batch(one, batch)
             one.known = batch[-1].seq
             del one.waiting[: len(batch)]
-        one.shipped = one.read
+        if not one.reader.in_a_window:
+            one.shipped = one.read
 
     def _send_batch(self, one: _Shipping, batch: Sequence[Record]) -> None:
         """Where the database refuses a record for good, the others must not wait for it."""

@@ -1,21 +1,19 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from inference_worker import log_files
 from inference_worker.log_files import LogFile
+from inference_worker.tests.logs import full_after
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a worker does with its file, in a process of its own: makes it, says so, and holds it until it is killed.
+# What a worker does with its file, in a process of its own: makes it, says so, holds it until it is killed.
 HOLD = """
 import sys, uuid
 from pathlib import Path
@@ -24,17 +22,6 @@ file = LogFile.create(Path(sys.argv[1]), uuid.uuid4(), b"L head\\n", 0.0)
 print(file.path, flush=True)
 sys.stdin.read()
 """
-
-
-@contextmanager
-def full_after(size: int) -> Iterator[None]:
-    """No file may grow past `size`: what a full disk is to who writes, without filling one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def create(folder: Path) -> LogFile:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -149,7 +150,7 @@ def test_however_it_is_read_each_record_has_the_number_that_it_had(
     data = text.encode()
     borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     reader, records = Reader(), list[Record]()
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         records += reader.feed(data[start:end])
     records += reader.finish()
     whole = Reader()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -14,13 +15,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
 
+from inference_worker import log_files
 from inference_worker.engines.scripted import SENTENCES
 from inference_worker.tests.gateways import FakeGateway, gateway
 from inference_worker.tests.house import end, opening, silence
-from wire.messages import Ended, Failed, Progress, Refused, WorkerState
+from inference_worker.tests.logs import KEY, PROJECT, counted, written
+from tenants.scope import staff_scope
+from wire.messages import End, Ended, Failed, Open, Progress, Refused, StreamOptions, WorkerState
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = " ".join(SENTENCES[:2])
@@ -245,3 +252,139 @@ async def test_a_taken_port_stops_it_with_one_sentence(valkey_server: str) -> No
     assert process.returncode == 2
     assert b"WORKER_PORT" in said
     assert b"Traceback" not in said
+
+
+# ---- its own record
+
+
+OURS = {"project": PROJECT, "key": KEY}
+
+
+def told_ms(g: FakeGateway, stream: str) -> int:
+    return max(item.processed for item in g.of(stream) if isinstance(item, Progress | Ended | Failed)) // 16
+
+
+def its(stream: str, tenant: str) -> Open:
+    return Open(stream=stream, epoch=1, tenant=tenant, options=StreamOptions(), **OURS)
+
+
+async def shipped(folder: Path) -> None:
+    """Until a worker that lives has only its own file there."""
+    async with asyncio.timeout(60):
+        while len(log_files.others(folder)) > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_what_a_killed_worker_wrote_is_all_that_gateways_heard_of_and_the_next_ships_it(
+    valkey_server: str, transactional_db: None, tmp_path: Path, acme: Any, rival: Any
+) -> None:
+    given = connection.settings_dict
+    variables = {
+        "INFERENCE_LOG_DIR": str(tmp_path),
+        "INFERENCE_LOG_DATABASE_URL": "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format_map(given),
+    }
+    ours, hers = str(acme.tenant.id), str(rival.tenant.id)
+    async with worker(valkey_server, **variables) as w, gateway(valkey_server, w.region) as g:
+        await ready(g)
+        g.say(its("s", ours), *silence(5), its("t", hers), *silence(5, "t"))
+        await g.until(lambda: all(any(isinstance(i, Progress) for i in g.of(name)) for name in ("s", "t")))
+        w.process.kill()
+        await w.process.wait()
+        told = {name: told_ms(g, name) for name in ("s", "t")}
+    [left] = log_files.others(tmp_path)
+    records = written(tmp_path)
+    wrote = {name: counted(records, name) for name in told}
+    assert all(told[name] <= wrote[name] for name in told)
+    assert {record.of.stream: record.of.tenant for record in records} == {"s": ours, "t": hers}
+
+    async with (
+        worker(valkey_server, WORKER_NAME="next", **variables) as w,
+        gateway(valkey_server, w.region) as g,
+    ):
+        await ready(g)
+        await shipped(tmp_path)
+        assert not left.exists()
+        g.say(its("u", ours), *silence(1.05, "u"), End(stream="u", epoch=1, input_ms=1050))
+        await g.over("u")
+        w.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(w.process.communicate(), 30)
+        assert w.process.returncode == 0
+    assert os.listdir(tmp_path) == []
+
+    def in_the_database() -> list[tuple[Any, ...]]:
+        with staff_scope(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT stream, tenant_id::text, r.worker, sum(to_ms - from_ms), bool_or(settled), "
+                "bool_and(closed) FROM metering_inferencerecord r JOIN metering_inferencelog USING (log) "
+                "GROUP BY 1, 2, 3 ORDER BY 1"
+            )
+            found = list(cursor.fetchall())
+        connection.close()  # that of this thread
+        return found
+
+    assert await sync_to_async(in_the_database)() == [
+        ("s", ours, "worker-1", wrote["s"], False, True),
+        ("t", hers, "worker-1", wrote["t"], False, True),
+        ("u", ours, "next", 1050, True, True),
+    ]
+
+
+async def test_a_worker_whose_disk_is_full_says_so_serves_nobody_and_comes_back(
+    valkey_server: str, tmp_path: Path
+) -> None:
+    tenant = "00000001-0000-0000-0000-000000000000"
+    variables = {
+        "INFERENCE_LOG_DIR": str(tmp_path),
+        "INFERENCE_LOG_DATABASE_URL": "postgresql://u@127.0.0.1:1/d",
+    }
+    async with worker(valkey_server, **variables) as w, gateway(valkey_server, w.region) as g:
+        await ready(g)
+        g.say(its("s", tenant), *silence(1))
+        await g.until(lambda: any(isinstance(item, Progress) for item in g.items))
+        _, hard = resource.prlimit(w.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(w.process.pid, resource.RLIMIT_FSIZE, (1, hard))
+        g.say(*silence(1, start=16_000))
+        failed = await g.over()
+        assert isinstance(failed, Failed)
+        assert failed.code == "not_recorded"
+        await g.until(lambda: g.beats[-1].state is WorkerState.UNHEALTHY)
+        page = await w.get("/healthz")
+        assert b"503" in page[:20]
+        assert b"inference log: not recorded (" in page
+        g.say(its("t", tenant))
+        refused = await g.over("t")
+        assert isinstance(refused, Refused)
+        assert refused.code in ("unhealthy", "not_recorded")
+        resource.prlimit(w.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        await ready(g)
+        g.say(its("u", tenant), *silence(1, "u"), End(stream="u", epoch=1, input_ms=1000))
+        assert isinstance(await g.over("u"), Ended)
+        assert b"worker_inference_log_unshipped_bytes" in await w.get("/metrics")
+    records = written(tmp_path)
+    assert counted(records, "s") == failed.processed // 16
+    assert counted(records, "u") == 1000
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"INFERENCE_LOG_DIR": "/proc/no/folder"}, "INFERENCE_LOG_DIR /proc/no/folder cannot be written ("),
+        ({"INFERENCE_LOG_DIR": "/dev/null"}, "INFERENCE_LOG_DIR /dev/null cannot be written ("),
+        ({"INFERENCE_LOG_DIR": "/tmp", "DATABASE_URL": ""}, "DATABASE_URL is not set."),
+        ({"INFERENCE_LOG_MAX_BYTES": "12"}, "INFERENCE_LOG_MAX_BYTES: '12' is not between"),
+    ],
+)
+async def test_a_record_that_cannot_be_kept_stops_it_with_one_sentence(
+    valkey_server: str, variables: dict[str, str], sentence: str
+) -> None:
+    given = {
+        "DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/d",
+        "WORKER_PORT": str(free_port()),
+        **variables,
+    }
+    process = await start(REDIS_URL=valkey_server, **given)
+    _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 2
+    assert sentence in said.decode()
+    assert b"Traceback" not in said
+    assert b"hunter2" not in said

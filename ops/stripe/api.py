@@ -45,47 +45,44 @@ class Api:
     def __init__(self, world: World) -> None:
         self.world = world
         self.in_flight: set[str] = set()
-        self.recent: list[float] = []
+        self.second, self.in_second = 0, 0
         self.lock = threading.Lock()
 
     def answer(self, asked: Asked) -> Answer:
         """May raise `faults.Reset`: then there is none."""
         request_id = new_id("req", 14)
+        with self.world.store.transaction():
+            hit = faults.next_of(self.world.store, asked.method, asked.path, time.time())
+        wanted = {one.when: one for one in hit}
+        if "before" in wanted and wanted["before"].kind == "reset":
+            raise faults.Reset  # nobody is there to look at a key
         busy = ""
         try:
-            with self.world.store.transaction():
-                hit = faults.next_of(self.world.store, asked.method, asked.path, time.time())
-            wanted = {one.when: one for one in hit}
-            if "before" in wanted and wanted["before"].kind == "reset":
-                raise faults.Reset  # nobody is there to look at a key
             _authenticate(asked)
             self._limit()
             busy = self._claim(asked)
-            answer = self._faulty(asked, request_id, wanted)
+            answer = self._done(asked, request_id, wanted)
         except Refusal as refusal:
             answer = _refused(refusal)
         finally:
             with self.lock:
                 self.in_flight.discard(busy)
+        if after := wanted.get("after"):
+            if after.kind == "reset":
+                raise faults.Reset
+            self._wait(after.seconds)
         answer.headers.setdefault("Request-Id", request_id)
         answer.headers.setdefault("Stripe-Version", asked.headers.get("stripe-version", API_VERSION))
         if key := asked.headers.get("idempotency-key"):
             answer.headers.setdefault("Idempotency-Key", key)
         return answer
 
-    def _faulty(self, asked: Asked, request_id: str, wanted: dict[str, faults.Fault]) -> Answer:
-        before, after = wanted.get("before"), wanted.get("after")
-        instead: Refusal | None = None
+    def _done(self, asked: Asked, request_id: str, wanted: dict[str, faults.Fault]) -> Answer:
+        before = wanted.get("before")
+        instead = faults.refusal(before) if before and before.kind == "status" else None
         if before:
-            if before.kind == "status":
-                instead = faults.refusal(before)
-            time.sleep(before.seconds)
-        answer = self._kept_or_done(asked, request_id, instead, after)
-        if after:
-            if after.kind == "reset":
-                raise faults.Reset
-            time.sleep(after.seconds)
-        return answer
+            self._wait(before.seconds)
+        return self._kept_or_done(asked, request_id, instead, wanted.get("after"))
 
     def _kept_or_done(
         self, asked: Asked, request_id: str, instead: Refusal | None, after: faults.Fault | None
@@ -162,16 +159,27 @@ class Api:
             raise Refusal("Invalid request body: not UTF-8.", keep=False) from None
 
     def _limit(self) -> None:
-        """So many requests in a second, when `/_control/limit` has set a number."""
-        limit = self.world.store.setting("limit", 0)
-        if not limit:
-            return
-        with self.lock:
-            now = time.monotonic()
-            self.recent = [one for one in self.recent if one > now - 1]
-            if len(self.recent) >= limit:
+        """So many requests in a second of Stripe's time, when `/_control/limit` has set a number."""
+        store = self.world.store
+        with store.lock:
+            limit, now = store.setting("limit", 0), self.world.now
+            if now != self.second:
+                self.second, self.in_second = now, 0
+            self.in_second += 1
+            if limit and self.in_second > limit:
                 raise too_many("Request rate limit exceeded.")
-            self.recent.append(now)
+
+    def _wait(self, seconds: float) -> None:
+        """A delay, which ends early when the faults are cleared."""
+        store = self.world.store
+        deadline, seen = time.monotonic() + seconds, None
+        while time.monotonic() < deadline:
+            with store.lock:
+                cleared = store.setting("faults_cleared", 0)
+            if seen not in (None, cleared):
+                return
+            seen = cleared
+            time.sleep(0.02)
 
     def _claim(self, asked: Asked) -> str:
         if (asked.method, asked.path) != ("POST", ONE_AT_A_TIME):

@@ -60,10 +60,11 @@ def turn(world: World, given: Object) -> Object:
 
 
 def set_faults(world: World, given: Object) -> Object:
-    """One fault more; {"clear": true} takes all away; {} tells."""
+    """One fault more; {"clear": true} takes all away and ends delays; {} tells."""
     store = world.store
     if given.get("clear"):
         store.set("faults", [])
+        store.set("faults_cleared", store.setting("faults_cleared", 0) + 1)
     elif given:
         store.set("faults", [*store.setting("faults", []), faults.parse(given)])
     return {"faults": store.setting("faults", [])}

@@ -221,11 +221,11 @@ def _subscription(store: Store, invoice: Object) -> Object:
 
 def turn(world: World) -> None:
     """Drafts whose hour is over become final; what was not paid is tried again."""
-    for invoice in reversed(world.store.all("invoice")):
-        if invoice["status"] == "draft" and invoice["automatically_finalizes_at"] <= world.now:
-            finalise(world, invoice)
-        elif invoice["status"] == "open" and (invoice["next_payment_attempt"] or world.now + 1) <= world.now:
-            attempt(world, invoice)
+    now = world.now
+    for invoice in reversed(world.store.all("invoice", "$.automatically_finalizes_at", now)):
+        finalise(world, invoice)
+    for invoice in reversed(world.store.all("invoice", "$.next_payment_attempt", now)):
+        attempt(world, invoice)
 
 
 # ---- requests
@@ -241,6 +241,9 @@ def update(call: Call) -> Object:
     if set(given) - taken:
         raise not_served(set(given) - taken)
     invoice.update({name: given[name] for name in ("description", "auto_advance") if name in given})
+    if "auto_advance" in given and invoice["status"] == "draft":
+        at = invoice["created"] + DRAFT_S if given["auto_advance"] else None
+        invoice["automatically_finalizes_at"] = at
     invoice["metadata"] = merged_metadata(invoice["metadata"], given.get("metadata"))
     return call.store.put(invoice)
 

@@ -150,6 +150,6 @@ def complete(world: World, session: Object, good: bool) -> bool:
 
 
 def turn(world: World) -> None:
-    for session in world.store.all("checkout.session"):
-        if session["status"] == "open" and session["expires_at"] <= world.now:
+    for session in world.store.all("checkout.session", "$.expires_at", world.now):
+        if session["status"] == "open":
             _expired(world, session)

@@ -83,10 +83,14 @@ class Store:
         row = self.db.execute("select body from objects where id = ?", (name,)).fetchone()
         return json.loads(row["body"]) if row else None
 
-    def all(self, kind: str) -> list[Object]:
-        """Newest first, as Stripe lists."""
-        rows = self.db.execute("select body from objects where kind = ? order by n desc", (kind,))
-        return [json.loads(row["body"]) for row in rows]
+    def all(self, kind: str, field: str = "", at_most: int = 0) -> list[Object]:
+        """Newest first, as Stripe lists. With `field`, a path into the object: only those whose number there
+        is no more than `at_most`."""
+        query = "select body from objects where kind = ?"
+        told: list[str | int] = [kind]
+        if field:
+            query, told = f"{query} and json_extract(body, ?) <= ?", [kind, field, at_most]
+        return [json.loads(row["body"]) for row in self.db.execute(f"{query} order by n desc", told)]
 
     # ---- settings
 

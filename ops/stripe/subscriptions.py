@@ -135,7 +135,8 @@ def listed(call: Call) -> Object:
 
 def turn(world: World) -> None:
     """Every period that has ended becomes a draft, and the next one begins."""
-    for subscription in reversed(world.store.all("subscription")):
+    due = world.store.all("subscription", "$.items.data[0].current_period_end", world.now)
+    for subscription in reversed(due):
         while subscription["status"] in ("active", "past_due"):
             item = subscription["items"]["data"][0]
             start, end = item["current_period_start"], item["current_period_end"]

@@ -64,6 +64,17 @@ def test_usage_below_nothing_is_an_invoice_of_nothing(client, control, shop, tel
     assert (invoice.total, invoice.status, invoice.lines.data[0].quantity) == (0, "paid", 0)
 
 
+def test_a_draft_can_be_kept_back(client, control, shop, tell):
+    control("clock", at="2026-12-01T00:00:00+00:00")
+    (draft,) = invoices(client, shop.acme)
+    client.v1.invoices.update(draft.id, {"auto_advance": False, "metadata": {"why": "asked"}})
+    control("clock", advance=DAY)
+    assert client.v1.invoices.retrieve(draft.id).status == "draft"
+    client.v1.invoices.update(draft.id, {"auto_advance": True})
+    control("turn")
+    assert client.v1.invoices.retrieve(draft.id).status == "paid"
+
+
 def test_a_year_goes_by_in_twelve_invoices(client, control, shop):
     control("clock", at="2027-11-10T12:00:00+00:00")
     control("turn")

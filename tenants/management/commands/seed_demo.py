@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from metering.demo import price
 from tenants import demo
 
 
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         path: Path | None = options["secrets"]
         known = demo.read(path) if path else None
         found = demo.seed(known)
+        price()
         if path and found != known:
             try:
                 demo.write(path, found)

@@ -117,6 +117,12 @@ class Call:
         chunk = self.house.worker.info.chunk_samples
         await self.until(lambda: all(lane.waiting_samples < chunk for lane in self.session.lanes))
 
+    async def flushed(self) -> None:
+        """Until the worker has processed all that it was sent."""
+        for lane in self.session.lanes:
+            lane.flush()
+        await self.until(lambda: not any(lane.flushing for lane in self.session.lanes))
+
     def agree(self, folder: Path) -> int:
         records = written(folder)
         for lane in self.session.lanes:
@@ -207,7 +213,7 @@ async def test_a_stream_that_the_worker_fails(kept: Kept, rate: int, closing: bo
     assert c.agree(kept.folder) > 500
 
 
-@pytest.mark.parametrize("rates", [(44_100, 11_025), (11_025, 44_100), (22_050, 8_000)])
+@pytest.mark.parametrize("rates", [(44_100, 11_025), (11_025, 44_100), (16_000, 44_100)])
 @pytest.mark.parametrize("leaves", [False, True])
 async def test_a_stream_that_changes_its_rate_again_and_again(
     kept: Kept, rates: tuple[int, int], leaves: bool
@@ -218,7 +224,7 @@ async def test_a_stream_that_changes_its_rate_again_and_again(
             await c.worked()
             c.changes(rates[(turn + 1) % 2])
         c.hears(4_000)
-        await c.worked()
+        await c.flushed()
         if leaves:
             c.session.receive_disconnect()
             c.carry()
@@ -235,9 +241,7 @@ async def test_a_stream_that_moves_and_one_of_many_channels(kept: Kept, rate: in
     async with call(kept, rate, channels) as c:
         for frames in (rate // 2 + 3, rate // 3 + 1):
             c.hears(frames)
-            for lane in c.session.lanes:
-                lane.flush()
-            await c.until(lambda: not any(lane.flushing for lane in c.session.lanes))
+            await c.flushed()
             c.moves()
         c.hears(rate // 5)
         c.closes()

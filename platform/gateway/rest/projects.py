@@ -15,7 +15,9 @@ from gateway.errors import OtherProject, UnknownId
 from gateway.rest import pages
 from gateway.rest.access import for_tenant, grant_of, project_of
 from gateway.rest.operations import operation
-from tenants.access import Scope
+from metering.ledger.accounts import account_of
+from metering.models.accounts import Mode
+from tenants.access import KeyGrant, Scope
 from tenants.models import Project as Row
 
 router = Router(tags=["projects"])
@@ -114,10 +116,12 @@ async def get_callback_secret(request: HttpRequest, project_id: str) -> Callback
     summary="List the balances",
 )
 async def list_balances(request: HttpRequest, project_id: str) -> Balances:
-    """Always empty: nothing is paid in advance here."""
+    """What the tenant has paid in advance: one, if it does so and the key has `billing:read`; else none.
+
+    The exact amount, and what else there is to know, is at `/v1/billing/balance`.
+    """
     grant = grant_of(request)
-    await for_tenant(grant, project_of, grant, project_id)
-    return Balances(balances=[])
+    return Balances(balances=await for_tenant(grant, _balances, grant, project_id))
 
 
 @router.get(
@@ -126,7 +130,25 @@ async def list_balances(request: HttpRequest, project_id: str) -> Balances:
     summary="Get a balance",
 )
 async def get_balance(request: HttpRequest, project_id: str, balance_id: str) -> Balance:
-    """There is none: nothing is paid in advance here."""
+    """The one in the list of balances."""
     grant = grant_of(request)
-    await for_tenant(grant, project_of, grant, project_id)
+    for found in await for_tenant(grant, _balances, grant, project_id):
+        if found.balance_id == balance_id:
+            return found
     raise UnknownId()
+
+
+def _balances(grant: KeyGrant, project_id: str) -> list[Balance]:
+    project_of(grant, project_id)
+    account = account_of(grant.tenant_id)
+    if account.mode != Mode.PREPAID or Scope.BILLING_READ not in grant.scopes:
+        return []
+    # Deepgram's clients read a number with a fraction; nothing is reckoned with it.
+    return [
+        Balance(
+            balance_id=str(account.id),
+            amount=float(account.balance),
+            units=account.currency.lower(),
+            purchase_order_id="",
+        )
+    ]

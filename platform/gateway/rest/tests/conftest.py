@@ -67,11 +67,11 @@ class Asker:
         if self.secret is not None:
             headers = {"Authorization": f"Token {self.secret}", **headers}
         data = body if isinstance(body, bytes) else json.dumps(body) if body is not None else b""
-        response = asyncio.run(
-            AsyncClient().generic(method, path, data, content_type="application/json", headers=headers)
-        )
+        response, content = asyncio.run(_ask(method, path, data, headers))
         kind = response.headers["Content-Type"].partition(";")[0]
-        said = json.loads(response.content) if kind == "application/json" else response.content.decode()
+        if kind == "application/pdf":
+            return Answer(response.status_code, response.headers, content)
+        said = json.loads(content) if kind == "application/json" else content.decode()
         return Answer(response.status_code, response.headers, said)
 
     def get(self, path: str, **headers: str) -> Answer:
@@ -79,6 +79,15 @@ class Asker:
 
     def post(self, path: str, body: Any, **headers: str) -> Answer:
         return self("POST", path, body, **headers)
+
+
+async def _ask(method: str, path: str, data: bytes, headers: dict[str, str]) -> tuple[Any, bytes]:
+    response = await AsyncClient().generic(
+        method, path, data, content_type="application/json", headers=headers
+    )
+    if response.streaming:
+        return response, b"".join([part async for part in response])
+    return response, response.content
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from ops.stripe import events, meters, payments
+from ops.stripe import events, grants, meters, payments
 from ops.stripe.customers import existing, not_served
 from ops.stripe.errors import Refusal, no_such
 from ops.stripe.store import Object, Store, new_id
@@ -130,11 +130,15 @@ def composed(world: World, subscription: Object, start: int, end: int, reason: s
 def _fill(store: Store, invoice: Object, subscription: Object, seen_at: int) -> None:
     made = lines(store, subscription, invoice["period_start"], invoice["period_end"], seen_at)
     made = [{**line, "invoice": invoice["id"]} for line in made]
-    total = sum(line["amount"] for line in made)
+    subtotal = sum(line["amount"] for line in made)
+    granted = min(subtotal, grants.left(store, invoice["customer"], invoice["currency"]))
+    credit = {"type": "credit_balance_transaction", "amount": granted, "credit_balance_transaction": None}
+    total = subtotal - granted
     url = f"/v1/invoices/{invoice['id']}/lines"
     invoice.update(
         lines={"object": "list", "data": made, "has_more": False, "url": url},
-        subtotal=total, subtotal_excluding_tax=total, total=total, total_excluding_tax=total,
+        subtotal=subtotal, subtotal_excluding_tax=subtotal, total=total, total_excluding_tax=total,
+        total_pretax_credit_amounts=[credit] if granted else [],
         amount_due=total, amount_remaining=total, total_discount_amounts=[], total_taxes=[],
     )  # fmt: skip
 
@@ -154,6 +158,9 @@ def finalise(world: World, invoice: Object, call: Call | None = None) -> Object:
         raise Refusal("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
     subscription = _subscription(world.store, invoice)
     _fill(world.store, invoice, subscription, world.now)
+    grants.use(
+        world.store, invoice["customer"], invoice["currency"], invoice["subtotal"] - invoice["total"]
+    )
     customer = world.store.get("customer", invoice["customer"]) or {}
     if customer and not customer.get("deleted"):
         sequence = customer["next_invoice_sequence"]

@@ -29,6 +29,7 @@ LICENCE = "licenses/THIRD_PARTY_LICENSES.md"
 # The objects that are served. A reference to another one becomes a schema that nothing satisfies: an answer
 # with such an object in it is a mistake.
 OBJECTS = {
+    "billing.credit_grant",
     "billing.meter",
     "billing.meter_event",
     "billing.meter_event_adjustment",

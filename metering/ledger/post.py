@@ -79,8 +79,8 @@ def waiting() -> list[UUID]:
     """The tenants that have something to be posted."""
     found: set[UUID] = set()
     with staff_scope(), connection.cursor() as cursor:
-        for table, due in (("unposted", "true"), ("unsettled", "u.next_at <= now()")):
-            cursor.execute(_WHO.format(table=table, due=due))
+        for table, due in (("unposted", "true"), ("unsettled", "u.next_at <= %(now)s")):
+            cursor.execute(_WHO.format(table=table, due=due), {"now": timezone.now()})
             found.update(row[0] for row in cursor.fetchall())
     return sorted(found)
 

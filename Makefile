@@ -8,13 +8,13 @@ CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench bench-engine sweep lock env-example docs clean base nemo dev
+.PHONY: help run stop test check bench bench-engine sweep lock stripe-spec env-example docs clean base nemo dev
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help:
 	@echo "Stenogate: streaming speech-to-text on your own machines"
 	@echo
-	@echo "  make run          start it here: PostgreSQL, Valkey, gateway, Celery, one worker"
+	@echo "  make run          start it here: PostgreSQL, Valkey, a local Stripe, gateway, Celery, one worker"
 	@echo "                    ENGINE=nemo for NeMo's models  MODEL=/path/x.nemo for yours"
 	@echo "  make stop         end what make run started, from another terminal"
 	@echo "  make test         run all tests            only=PATH or only='-k WORDS' for some"
@@ -26,6 +26,7 @@ help:
 	@echo "  make clean        stop, and remove var/: the demo's data, logs and keys"
 	@echo
 	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
+	@echo "  make stripe-spec  take Stripe's OpenAPI document again, for the local Stripe"
 	@echo "  make env-example  write .env.example again"
 	@echo "  make docs         write docs/errors.md, docs/parameters.md, docs/openapi.json again"
 	@echo
@@ -71,6 +72,9 @@ gpu-wheels: dev
 
 lock: dev
 	@$(VENV_PYTHON) -m ops.local.locks $(if $(upgrade),upgrade)
+
+stripe-spec: base
+	@$(VENV_PYTHON) -m ops.stripe.reduce $(wheel)
 
 env-example: base
 	@$(VENV_PYTHON) -m config.env >.env.example.new && mv .env.example.new .env.example

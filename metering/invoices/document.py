@@ -181,7 +181,8 @@ def _price(priced: Priced) -> Document:
 
 def _summary(tally: Tally, facts: Facts) -> Document:
     def rows(name: str) -> list[tuple[str, Sum]]:
-        return sorted(tally.summaries[name].items())
+        # What has no name comes last.
+        return sorted(tally.summaries[name].items(), key=lambda row: (row[0] == "", row[0]))
 
     def of(name: str) -> list[Document]:
         return [{"name": key, "ms": sum.ms, "amount": exact(sum.amount)} for key, sum in rows(name)]

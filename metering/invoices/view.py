@@ -115,7 +115,7 @@ def _credit_note(document: dict[str, Any]) -> View:
         facts=facts,
         headline=("Credited to you", f"{document['currency']} {money(document['total'], document)}"),
         notes=(f"Reason: {document['reason']}",),
-        lines=_lines(document),
+        lines=_credited(document),
         totals=_totals(document, "Total credited"),
         payments=None,
         summaries=(),
@@ -175,6 +175,13 @@ def _lines(document: dict[str, Any]) -> Table:
     return Table("", header, made)
 
 
+def _credited(document: dict[str, Any]) -> Table:
+    lines = document["lines"]
+    amounts = aligned([line["amount"] for line in lines], document["decimals"])
+    rows = [Row((line["description"], amount)) for line, amount in zip(lines, amounts, strict=True)]
+    return Table("", ("Description", f"Amount {document['currency']}"), tuple(rows))
+
+
 def _part(part: dict[str, Any]) -> tuple[str, str, str, str]:
     if not Decimal(part["per_minute"]):
         text = "Included"
@@ -185,7 +192,9 @@ def _part(part: dict[str, Any]) -> tuple[str, str, str, str]:
 
 def _totals(document: dict[str, Any], name: str) -> tuple[Row, ...]:
     rounding = Decimal(document["rounding"])
-    subtotal, rounded = aligned([document["subtotal"], document["rounding"]], document["decimals"])
+    # With as many places as the lines above it.
+    amounts = [document["subtotal"], document["rounding"], *(line["amount"] for line in document["lines"])]
+    subtotal, rounded, *_ = aligned(amounts, document["decimals"])
     exact = [Row(("Sub-total", subtotal)), Row(("Rounding", rounded))] if rounding else []
     total = Row((f"{name} {document['currency']}", money(document["total"], document)), "strong")
     return (*exact, total)

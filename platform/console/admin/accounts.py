@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.validators import MinValueValidator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -42,6 +43,12 @@ class AccountForm(forms.ModelForm):
         model = Account
         fields = (*TEXTS, "mode", "currency")
         help_texts = TEXTS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("hard_cap", "soft_cap"):
+            if name in self.fields:  # not for those who only read
+                self.fields[name].validators.append(MinValueValidator(0))
 
 
 @admin.register(Account)
@@ -102,10 +109,10 @@ class AccountAdmin(StaffAdmin):
     def standing_label(self, account: Account) -> str:
         return str(account.standing).capitalize()
 
-    @display(description="Hold", label={"None": "success"})
+    @display(description="Hold", label={"No hold": "success"})
     def hold_label(self, account: Account) -> str:
         hold = Hold(account.tenant.hold)
-        return "None" if hold == Hold.NONE else hold.value.replace("_", " ").replace("-", " ").capitalize()
+        return "No hold" if hold == Hold.NONE else hold.value.replace("_", " ").replace("-", " ").capitalize()
 
     @display(description="Balance", ordering="balance")
     def shown_balance(self, account: Account) -> str:

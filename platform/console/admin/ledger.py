@@ -36,8 +36,8 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     fields = (
         ("seq", "kind_label"), ("tenant", "period"), ("at", "processed_at"), ("shown_amount", "shown_waived"),
         ("reason", "reference"), ("request_id", "stream"), ("from_ms", "to_ms"), ("ms", "rated_in"),
-        ("model", "usage_kind"), ("region", "tags"), ("project_id", "key_id"), ("price",),
-        ("shown_previous", "shown_hash"),
+        ("model", "usage_kind"), ("region", "tags"), ("project_id", "key_id"), "price",
+        "shown_previous", "shown_hash",
     )  # fmt: skip
 
     @display(description="Kind", label=LABELS)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
@@ -57,15 +54,9 @@ class PlanVersionAdmin(ReadOnlyAdmin):
     search_related = {"plan": "name__icontains"}
     search_help_text = "The plan"
     ordering = ("plan__name", "-number")
-    fields = (("plan", "number"), ("effective_from", "currency"), ("minimum", "created_at"), "as_file")
+    fields = (("plan", "number"), ("effective_from", "currency"), ("minimum", "created_at"))
     inlines = (PriceInline,)
 
     @display(description="Minimum of a stream")
     def minimum(self, version: PlanVersion) -> str:
         return f"{version.minimum_ms / 1000:g} s" if version.minimum_ms else "none"
-
-    @display(description="Prices as JSON")
-    def as_file(self, version: PlanVersion) -> str:
-        names = ("label", "model", "kind", "region", "included_ms", "tiers")
-        lines = [{name: getattr(price, name) for name in names} for price in version.prices.all()]
-        return format_html('<pre class="whitespace-pre-wrap">{}</pre>', json.dumps(lines, indent=2))

@@ -28,6 +28,7 @@ def metrics() -> set[str]:
     """What a worker's page has, and a gateway's of billing."""
     telemetry = Telemetry()
     telemetry.watch_memory(lambda: Memory(1, 1, 1, 0, 0))
+    telemetry.watch_log(lambda: 0, lambda: 0.0)
     for labelled in (telemetry.state, telemetry.refused, telemetry.ended):
         labelled.labels("x")
     billing.tell(Health({"lost": 1}, 0, 0, 0, 0, 0, 0))

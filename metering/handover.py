@@ -14,7 +14,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -85,7 +85,7 @@ class SpooledEmitter(Emitter):
     def start(self) -> None:
         super().start()
         loops = (self._hand_over_forever, self._sync_forever, self._look_forever, self._adopt_forever)
-        self._tasks = [asyncio.create_task(loop(), name=f"spool {loop.__name__}") for loop in loops]
+        self._tasks = [asyncio.create_task(_kept_up(loop), name=f"spool {loop.__name__}") for loop in loops]
         self._note()
 
     async def stop(self, within_s: float) -> int:
@@ -219,8 +219,8 @@ class SpooledEmitter(Emitter):
                 name
                 for name in asked
                 if (handed := self._in_flight.get(name)) is not None
-                and name not in self._again
                 and (forgot or now >= handed.again_at)
+                and name not in self._again
             ]
             if due:
                 log.warning(
@@ -272,6 +272,16 @@ class SpooledEmitter(Emitter):
                 log.warning("usage spool: %d records that another process left are handed over", lines)
                 self._note()
             await asyncio.sleep(ADOPT_EVERY_S)
+
+
+async def _kept_up(loop: Callable[[], Awaitable[None]]) -> None:
+    """Whatever happens, the next record is handled."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.exception("usage spool: begun again")
+            await asyncio.sleep(emit.LONGEST_PAUSE_S)
 
 
 def _understood(lines: list[bytes], batch: Batch) -> tuple[str, list[dict[str, Any]], int]:

@@ -89,6 +89,8 @@ class Spool:
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Each ends with a newline. All of them are kept, or none and `SpoolError` says why."""
+        if not lines:
+            return
         data = b"".join(lines)
         segment = self._current
         try:

@@ -286,6 +286,24 @@ async def test_a_file_that_cannot_be_read_is_left_and_holds_nobody_up(
         assert (emitter.waiting, emitter.spooled_bytes) == (0, 0)
 
 
+async def test_what_nobody_has_thought_of_stops_nothing_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(emit, "LONGEST_PAUSE_S", 0.01)
+    broker = Broker()
+    look, broker.look = broker.look, None  # type: ignore[method-assign, assignment]
+    spool = Spool(tmp_path, MANY)
+    read, spool.read = spool.read, None  # type: ignore[method-assign, assignment]
+    emitter = SpooledEmitter(spool, broker)
+    emitter.start()
+    emitter.emit(events(2))
+    await until(lambda: "begun again" in caplog.text)
+    spool.read, broker.look = read, look  # type: ignore[method-assign]
+    await until(lambda: not files(tmp_path))
+    await emitter.stop(within_s=1)
+    assert broker.from_ms == wanted(2)
+
+
 async def test_a_stop_waits_neither_for_a_broker_nor_for_the_database_for_ever(tmp_path: Path) -> None:
     broker = Broker()
     broker.stores = False

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import cast
 
-from config import env_money
+from config import env_money, env_scripted
 from config.env_money import GRACE_DAYS as GRACE_DAYS
 from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
 from config.env_money import INFERENCE_LOG_DIR as INFERENCE_LOG_DIR
@@ -27,6 +27,9 @@ from config.env_money import STRIPE_WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET
 from config.env_money import USAGE_EVERY_SECONDS as USAGE_EVERY_SECONDS
 from config.env_money import USAGE_SPOOL_DIR as USAGE_SPOOL_DIR
 from config.env_money import USAGE_SPOOL_MAX_BYTES as USAGE_SPOOL_MAX_BYTES
+from config.env_scripted import SCRIPTED_FILE as SCRIPTED_FILE
+from config.env_scripted import SCRIPTED_ROW_MS as SCRIPTED_ROW_MS
+from config.env_scripted import SCRIPTED_STEP_MS as SCRIPTED_STEP_MS
 from config.parsers import (
     boolean,
     host,
@@ -330,29 +333,16 @@ DEBUG_TIMING = Variable(
     "Log for each chunk when it was complete, given to the engine, back and sent; never what was said.",
     "false",
 )
-SCRIPTED_FILE = Variable(
-    "SCRIPTED_FILE",
-    text,
-    "/etc/stenogate/script.txt",
-    "What the scripted engine says, a sentence a line.",
-    "",
-)
-SCRIPTED_STEP_MS = Variable(
-    "SCRIPTED_STEP_MS", number(0, 60_000), "10", "Milliseconds the scripted engine takes for a step.", "0"
-)
-SCRIPTED_ROW_MS = Variable(
-    "SCRIPTED_ROW_MS", number(0, 1000), "1", "Milliseconds more for each stream in the step.", "0"
-)
 DRAIN_SECONDS = Variable(
     "DRAIN_SECONDS", number(0, 3600), "30", "How long a stopping worker lets its streams finish.", "30"
 )
 
 
 def variables() -> list[Variable[object]]:
-    """All of them, in the order in which they are written: above, then in `env_money`."""
+    """All of them, in the order in which they are written: above, then elsewhere."""
     found = [cast(Variable[object], value) for value in globals().values() if isinstance(value, Variable)]
-    money = {id(value) for value in vars(env_money).values()}
-    return sorted(found, key=lambda variable: id(variable) in money)
+    elsewhere = {id(value) for module in (env_money, env_scripted) for value in vars(module).values()}
+    return sorted(found, key=lambda variable: id(variable) in elsewhere)
 
 
 def check(environ: Mapping[str, str] = os.environ, *, among: list[Variable[object]] | None = None) -> None:

@@ -16,8 +16,8 @@ USAGE_SPOOL_DIR = Variable(
     "USAGE_SPOOL_DIR",
     text,
     "/var/lib/stenogate/usage",
-    "Where a gateway keeps usage until it is in the database, so that nothing of it is lost with a gateway or "
-    "with Valkey. A local disk; gateways may share the folder. Empty: in memory, until Valkey has it.",
+    "Where a gateway keeps usage until it is in the database, so that none is lost with a gateway or with "
+    "Valkey. A local disk; gateways may share the folder. Empty: in memory, until Valkey has it.",
     "",
 )
 USAGE_SPOOL_MAX_BYTES = Variable(
@@ -25,7 +25,7 @@ USAGE_SPOOL_MAX_BYTES = Variable(
     integer(1024 * 1024, 2**50),
     str(1024**3),
     "How much of that may wait for a gateway before it takes no new streams. Twice as much is kept for the "
-    "open ones. A stream makes about 0.4 MB an hour.",
+    "open ones. A stream makes about 0.5 MB an hour.",
     str(1024**3),
 )
 INFERENCE_LOG_DIR = Variable(

@@ -117,6 +117,10 @@ def _change(call: Call, customer: Object) -> None:
         customer["address"] = {part: customer["address"].get(part) for part in parts}
     customer["metadata"] = merged_metadata(customer["metadata"], given.get("metadata"))
     if method := given.get("invoice_settings", {}).get("default_payment_method"):
+        card = call.store.get("payment_method", method)
+        if card is None or card["customer"] != customer["id"]:
+            param = "invoice_settings[default_payment_method]"
+            raise no_such("payment_method", method, param)
         customer["invoice_settings"]["default_payment_method"] = method
     if set(given) - {*PLAIN, "metadata", "invoice_settings", "expand"}:
         raise not_served(set(given) - {*PLAIN, "metadata", "invoice_settings", "expand"})

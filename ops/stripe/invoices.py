@@ -158,9 +158,7 @@ def finalise(world: World, invoice: Object, call: Call | None = None) -> Object:
         raise Refusal("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
     subscription = _subscription(world.store, invoice)
     _fill(world.store, invoice, subscription, world.now)
-    grants.use(
-        world.store, invoice["customer"], invoice["currency"], invoice["subtotal"] - invoice["total"]
-    )
+    grants.use(world.store, invoice["customer"], invoice["currency"], invoice["subtotal"] - invoice["total"])
     customer = world.store.get("customer", invoice["customer"]) or {}
     if customer and not customer.get("deleted"):
         sequence = customer["next_invoice_sequence"]

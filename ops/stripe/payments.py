@@ -56,6 +56,30 @@ def make_default(world: World, customer: str, method: Object) -> None:
         events.emit(world, "customer.updated", about)
 
 
+def set_up(world: World, method: Object) -> Object:
+    """That a customer has let this card be used, later and without him."""
+    intent: Object = {
+        "id": new_id("seti"),
+        "object": "setup_intent",
+        "created": world.now,
+        "customer": method["customer"],
+        "description": None,
+        "livemode": False,
+        "metadata": {},
+        "payment_method": method["id"],
+        "payment_method_types": ["card"],
+        "status": "succeeded",
+        "usage": "off_session",
+    }
+    world.store.put(intent)
+    events.emit(world, "setup_intent.succeeded", intent)
+    return intent
+
+
+def retrieve_setup(call: Call) -> Object:
+    return call.find("setup_intent")
+
+
 def create(call: Call) -> Object:
     given = call.params
     token = given.get("card", {}).get("token") if isinstance(given.get("card"), dict) else None

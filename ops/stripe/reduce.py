@@ -44,6 +44,7 @@ OBJECTS = {
     "payment_method",
     "price",
     "product",
+    "setup_intent",
     "subscription",
     "subscription_item",
 }

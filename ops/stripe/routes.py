@@ -59,6 +59,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/v1/payment_methods/{payment_method}"): payments.retrieve,
     ("POST", "/v1/payment_methods/{payment_method}/attach"): payments.attach,
     ("POST", "/v1/payment_methods/{payment_method}/detach"): payments.detach,
+    ("GET", "/v1/setup_intents/{intent}"): payments.retrieve_setup,
     ("GET", "/v1/customers/{customer}/payment_methods"): payments.of_customer,
     ("POST", "/v1/billing/credit_grants"): grants.create,
     ("GET", "/v1/billing/credit_grants"): grants.listed,

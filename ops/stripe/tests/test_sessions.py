@@ -35,6 +35,27 @@ def test_credit_is_paid_once(client, paying):
     assert event.data.object.metadata.to_dict() == {"tenant": "acme"}
 
 
+def test_a_card_is_set_up_and_used_by_nobody_until_it_is_said_so(client, shop):
+    session = client.v1.checkout.sessions.create(
+        {"mode": "setup", "customer": shop.acme, "currency": "usd", "success_url": "https://stt.example.com/"}
+    )
+    assert "Save a card" in httpx.get(session.url).text
+    assert httpx.post(session.url, data={"card": "good"}).status_code == 303
+    session = client.v1.checkout.sessions.retrieve(session.id)
+    assert (session.status, session.payment_status) == ("complete", "no_payment_required")
+    setup = client.v1.setup_intents.retrieve(session.setup_intent, {"expand": ["payment_method"]})
+    assert (setup.status, setup.customer, setup.payment_method.customer) == (
+        "succeeded",
+        shop.acme,
+        shop.acme,
+    )
+    assert client.v1.customers.retrieve(shop.acme).invoice_settings.default_payment_method is None
+    changed = {"invoice_settings": {"default_payment_method": setup.payment_method.id}}
+    client.v1.customers.update(shop.acme, changed)
+    with pytest.raises(stripe.InvalidRequestError, match="No such payment_method"):
+        client.v1.customers.update(shop.rival, changed)
+
+
 def test_a_session_ends_after_a_day(client, control, paying):
     control("clock", advance=86400)
     assert client.v1.checkout.sessions.retrieve(paying.id).status == "expired"

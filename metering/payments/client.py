@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import stripe
@@ -49,6 +50,12 @@ def naming_errors() -> Iterator[None]:
     else:
         return
     raise failed
+
+
+def once(name: str) -> str:
+    """An idempotency key for making something that is looked for first. Two who make it at the same time make
+    one; and a 500, which the provider repeats for as long as it knows the key, ends with the hour."""
+    return f"{name}:{datetime.now(UTC):%Y%m%d%H}"
 
 
 def noted(metadata: stripe.StripeObject | None, key: str) -> str | None:

@@ -69,5 +69,5 @@ def _grant(account: Account, session: Session) -> None:
                 "applicability_config": {"scope": {"price_type": "metered"}},
                 "metadata": {names.CREDIT: payment},
             },
-            {"idempotency_key": f"credit:{payment}"},
+            {"idempotency_key": client.once(f"credit:{payment}")},
         )

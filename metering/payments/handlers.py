@@ -39,11 +39,11 @@ def _checkout(event: WebhookEvent, now: datetime) -> str:
     """A page of the provider's that a customer has completed: read anew, since this may be an old picture."""
     with client.naming_errors():
         session = client.connect().v1.checkout.sessions.retrieve(str(_about(event)["id"]))
-    if session.mode == "payment" and session.payment_intent:
+    if session.mode == "payment":
         return credits.take(session)
-    if session.mode == "setup" and session.setup_intent:
-        return _use_method(str(session.setup_intent))
-    return "nothing to do"
+    # An attribute that the answer did not have is not there at all.
+    setup_intent = getattr(session, "setup_intent", None)
+    return _use_method(str(setup_intent)) if setup_intent else "nothing to do"
 
 
 def _use_method(setup_intent: str) -> str:

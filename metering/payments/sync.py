@@ -143,7 +143,7 @@ class Sync:
             if account.email:
                 params["email"] = account.email
             key = f"{names.customer_name(tenant.id)}:{digest(params)}"
-            created = self.api.v1.customers.create(params, {"idempotency_key": key})
+            created = self.api.v1.customers.create(params, {"idempotency_key": client.once(key)})
         self._told(f"customer {created.id} for {tenant.slug}")
         return created.id
 
@@ -167,7 +167,7 @@ class Sync:
                         "proration_behavior": "none",
                         "metadata": {names.TENANT: tenant.id.hex, names.CURRENCY: currency},
                     },
-                    {"idempotency_key": f"{name}:{customer}"},
+                    {"idempotency_key": client.once(f"{name}:{customer}")},
                 )
                 self._told(f"subscription {found.id} for {tenant.slug}")
         starts_at = datetime.fromtimestamp(found.start_date, UTC)

@@ -62,3 +62,13 @@ def test_no_label_could_hold_a_tenant_a_stream_or_words() -> None:
         for label in sample.labels
     }
     assert labels == {"code", "how", "reason", "state", "le"}
+
+
+def test_the_inference_log_is_asked_when_somebody_reads() -> None:
+    telemetry = Telemetry()
+    unshipped = [7, 8]
+    telemetry.watch_log(lambda: unshipped.pop(0), lambda: 2.5)
+    assert "worker_inference_log_unshipped_bytes 7.0" in telemetry.page().decode()
+    page = telemetry.page().decode()
+    assert "worker_inference_log_unshipped_bytes 8.0" in page
+    assert "worker_inference_log_behind_seconds 2.5" in page

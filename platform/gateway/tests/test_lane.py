@@ -162,3 +162,46 @@ def test_nobody_who_did_not_ask_is_told_of_speech() -> None:
     s.receive_from_worker(final(1, 0))
     s.receive_from_worker(Progress(stream="s.1", epoch=1, processed=160_000, confirmed=0))
     assert [type(message) for message in said(s)] == [Transcript]
+
+
+def test_what_a_resampler_rounds_up_is_held_back_until_the_end_and_billed_by_nobody() -> None:
+    lane = Lane("s")
+    lane.send_audio(b"\x01\x00" * 170, 9)  # 10.6 ms of samples of 9 ms of audio
+    assert lane.sent == 159
+    lane.send_audio(b"\x02\x00" * 16, 10)
+    assert lane.sent == 175
+    lane.send_audio(b"\x03\x00" * 2, 10)
+    lane.end(10)
+    *audio, end = lane.to_worker
+    assert b"".join(item.pcm for item in audio if isinstance(item, Audio)) == (
+        b"\x01\x00" * 170 + b"\x02\x00" * 16 + b"\x03\x00" * 2
+    )
+    assert [item.position for item in audio if isinstance(item, Audio)] == [0, 159, 175]
+    assert end == End(stream="s", epoch=1, input_ms=10)
+
+
+def test_what_the_client_sent_is_billed_once_the_worker_has_ended_the_stream() -> None:
+    lane = Lane("s")
+    lane.send_audio(b"\x01\x00" * 1590, 100)  # resampled from 100 ms, some of it held back
+    lane.end(100)
+    lane.progress(1590)
+    assert lane.processed_ms == 99  # the worker may not have heard that this was all
+    lane.complete(Ended(stream="s", epoch=1, processed=1590))
+    assert lane.processed_ms == 100
+
+
+def test_a_worker_that_ends_too_early_is_paid_for_what_it_did() -> None:
+    lane = Lane("s")
+    lane.send_audio(b"\x01\x00" * 1600, 100)
+    lane.end(100)
+    lane.complete(Ended(stream="s", epoch=1, processed=800))
+    assert lane.processed_ms == 50
+
+
+def test_a_stream_that_is_broken_off_says_how_far_it_had_heard() -> None:
+    lane = Lane("s")
+    lane.send_audio(b"\x01\x00" * 1600, 100)
+    lane.progress(810)
+    lane.abort()
+    assert lane.to_worker[-1] == Abort(stream="s", epoch=1, processed=810)
+    assert lane.processed_ms == 50

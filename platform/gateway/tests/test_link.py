@@ -176,6 +176,18 @@ async def test_with_no_room_it_says_when_to_come_back(pair: Pair) -> None:
     assert pair.link.active == 0
 
 
+async def test_the_worker_is_told_whose_a_stream_is_and_how_far_it_was_heard_of(pair: Pair) -> None:
+    await pair.ready()
+    placement = await pair.open(Ear())
+    opening = await pair.worker.heard(Open)
+    assert isinstance(opening, Open)
+    assert (opening.tenant, opening.project, opening.key, opening.tags) == (
+        "tenant", "project", "key", ("night",)
+    )  # fmt: skip
+    pair.link.give_back(placement, 810)
+    assert await pair.worker.heard(Abort) == Abort(stream="s", epoch=placement.epoch, processed=810)
+
+
 async def test_a_language_nobody_speaks_is_the_clients_mistake(pair: Pair) -> None:
     await pair.ready()
     with pytest.raises(UnknownModel, match=r"m \(en\)"):
@@ -198,7 +210,7 @@ async def test_a_worker_that_does_not_answer_is_told_to_forget_the_stream(
     with pytest.raises(NoCapacity):
         await pair.open(Ear())
     abort = await pair.worker.heard(Abort)
-    assert (abort.stream, abort.epoch) == ("s", 1)
+    assert abort == Abort(stream="s", epoch=1, processed=0)
 
 
 async def test_a_client_that_leaves_while_it_waits_frees_the_slot(pair: Pair) -> None:

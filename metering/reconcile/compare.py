@@ -230,7 +230,7 @@ def _heard(stream: Stream, part: Range) -> tuple[set[str], datetime]:
     """The workers that this part is said to be of, and until when."""
     events = [one for one in stream.events if one.from_ms < part[1] and part[0] < one.to_ms]
     entries = [one for one in stream.entries if one.from_ms < part[1] and part[0] < one.to_ms]
-    until = max(one.processed_at for one in (*events, *entries))
+    until = max([one.processed_at for one in events] + [one.processed_at for one in entries])
     return {one.worker for one in events}, until + CLOCKS_AGREE_WITHIN
 
 

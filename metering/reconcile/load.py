@@ -126,7 +126,8 @@ def streams(names: Sequence[Name]) -> list[Stream]:
     with staff_scope():
         records: dict[Name, list[Record]] = defaultdict(list)
         for tenant, stream, *rest, tags, processed_at, log in _rows(RECORDS, wanted):
-            records[tenant, stream].append(Record(*rest, tuple(tags), processed_at, log))
+            values = [*rest, tuple(tags), processed_at, log]
+            records[tenant, stream].append(Record(*values))
         entries: dict[Name, list[Entry]] = defaultdict(list)
         for tenant, stream, *rest in _rows(ENTRIES, wanted):
             entries[tenant, stream].append(Entry(*rest))
@@ -160,4 +161,5 @@ def logs(day: date, *, give_up: bool) -> Logs:
 def _rows(query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with staff_scope(), connection.cursor() as cursor:
         cursor.execute(query, parameters)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows

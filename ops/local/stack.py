@@ -99,6 +99,7 @@ def environment(given: Settings, paths: Paths, database_url: str, redis_url: str
         "PYTHONUNBUFFERED": "1",
         MARK: str(paths.var.resolve()),
         **_stripe_told(given, paths),
+        **_receipt_keys(given, paths),
     }
 
 
@@ -186,6 +187,18 @@ def _webhook_secret(given: Settings, paths: Paths) -> str:
         kept = f"whsec_{secrets.token_urlsafe(24)}"
         write_json(file, {"webhook_secret": kept})
     return kept
+
+
+def _receipt_keys(given: Settings, paths: Paths) -> dict[str, str]:
+    """A key of this var/, as long as its database is: one name in one database is one key for ever."""
+    if not given.own_database or given.environ.get("RECEIPT_KEYS", "").strip():
+        return {}
+    file = paths.run / "receipts.json"
+    kept = read_json(file).get("receipt_keys")
+    if not isinstance(kept, str):
+        kept = f"local:{secrets.token_urlsafe(32)}"
+        write_json(file, {"receipt_keys": kept})
+    return {"RECEIPT_KEYS": kept}
 
 
 def _port(name: str, remembered: dict[str, object]) -> int:

@@ -159,6 +159,23 @@ def test_a_demo_has_a_stripe_of_its_own_unless_it_is_told_of_one(paths):
         assert stack.facts(given, paths, {})["stripe_url"] is None
 
 
+def test_receipts_are_signed_with_a_key_of_this_var_unless_one_is_told(paths):
+    given = stack.settings({}, {})
+    told = stack.environment(given, paths, "postgresql://d", "redis://r")["RECEIPT_KEYS"]
+    [(name, seed)] = env.RECEIPT_KEYS.read({"RECEIPT_KEYS": told})
+    assert (name, len(seed)) == ("local", 32)
+    # The database keeps the public half: another seed of the same name would sign nothing.
+    assert stack.environment(given, paths, "postgresql://d", "redis://r")["RECEIPT_KEYS"] == told
+    assert (paths.run / "receipts.json").stat().st_mode & 0o077 == 0
+
+    own = {"RECEIPT_KEYS": env.RECEIPT_KEYS.example}
+    given = stack.settings(own, {})
+    told = stack.environment(given, paths, "postgresql://d", "redis://r")
+    assert told["RECEIPT_KEYS"] == env.RECEIPT_KEYS.example
+    given = stack.settings({"DATABASE_URL": "postgresql://elsewhere/d"}, {})
+    assert "RECEIPT_KEYS" not in stack.environment(given, paths, "postgresql://elsewhere/d", "redis://r")
+
+
 def test_a_page_that_is_not_there_is_not_healthy():
     port = ports.free_port()
     assert "does not answer" in stack.healthy(f"http://127.0.0.1:{port}/healthz")

@@ -1,4 +1,4 @@
-"""`python -m ops.local run | stop | clean`: the whole service on this machine, from the wheels alone."""
+"""`python -m ops.local run | stop | clean | manage`: the service on this machine, from the wheels alone."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from config import env
-from ops.local import checks, dotenv, elsewhere, postgres, running, stack
+from ops.local import checks, dotenv, elsewhere, manage, postgres, running, stack
 from ops.local.console import Console
 from ops.local.errors import AlreadyRunning, LocalError
 from ops.local.running import Paths
@@ -21,13 +21,20 @@ from ops.local.supervisor import StopRequested, Supervisor
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.local", description="Stenogate on this machine.")
-    parser.add_argument("command", choices=("run", "stop", "clean"))
+    parser.add_argument("command", choices=("run", "stop", "clean", "manage"))
     parser.add_argument(
         "--var", type=Path, default=stack.ROOT / "var", help="where data, logs and keys are kept"
     )
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, help="manage: a command of manage.py, for what is running"
+    )
     given = parser.parse_args(arguments)
+    if given.arguments and given.command != "manage":
+        parser.error(f"{given.command} takes no {given.arguments[0]}")
     paths, console = Paths(given.var.absolute()), Console()
     try:
+        if given.command == "manage":
+            manage.run(paths, given.arguments)
         return {"run": run, "stop": stop, "clean": clean}[given.command](paths, console)
     except AlreadyRunning as error:
         console.line(f"  {error}")
@@ -85,6 +92,7 @@ def _bring_up(given: stack.Settings, paths: Paths, console: Console, supervisor:
     services, database_url, redis_url = stack.storage(given, paths)
     supervisor.up([*services, *stack.stripe(given, paths)])
     environ = stack.environment(given, paths, database_url, redis_url)
+    manage.keep(paths, environ)
 
     console.doing("migrating the database")
     began = time.monotonic()
@@ -137,6 +145,7 @@ def _take_down(paths: Paths, console: Console, supervisor: Supervisor) -> None:
     if supervisor.children:
         console.line("Stopping (Ctrl-C again hurries)")
     supervisor.down()
+    paths.environment.unlink(missing_ok=True)
     running.end_leftovers(paths)
 
 

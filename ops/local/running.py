@@ -56,6 +56,10 @@ class Paths:
         return self.run / "ports.json"
 
     @property
+    def environment(self) -> Path:
+        return self.run / "environment.json"
+
+    @property
     def lock(self) -> Path:
         return self.run / "lock"
 

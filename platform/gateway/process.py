@@ -159,6 +159,7 @@ def usage_emitter() -> Emitter:
     if not folder:
         return Emitter(on_lost=telemetry.usage_dropped.inc)
     spool = Spool(Path(folder), env.USAGE_SPOOL_MAX_BYTES.read())
+    telemetry.usage_spool_limit_bytes.set(spool.max_bytes)
     return SpooledEmitter(spool, CeleryBroker(), telemetry.usage_dropped.inc)
 
 

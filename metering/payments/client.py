@@ -42,14 +42,11 @@ def is_live() -> bool:
 
 @contextmanager
 def naming_errors() -> Iterator[None]:
-    """The library's errors as ours. Theirs hold the provider's answer, so they do not go on as a cause."""
+    """The library's errors as ours. Theirs hold the provider's answer: no traceback is to show them."""
     try:
         yield
     except stripe.StripeError as error:
-        failed = named(error)
-    else:
-        return
-    raise failed
+        raise named(error) from None
 
 
 def once(name: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import Any
 
 import pytest
@@ -35,8 +36,7 @@ def test_a_live_key_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_goes_on_without_what_the_provider_said() -> None:
     with pytest.raises(PaymentsError) as raised, client.naming_errors():
         raise library.InvalidRequestError("of jane@acme.example", None, http_status=400)
-    assert raised.value.__cause__ is None
-    assert raised.value.__context__ is None
+    assert "jane" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_nothing_of_the_library_is_logged(stripe: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -136,7 +136,7 @@ def test_a_payment_method_is_set_up_without_credit(
 ) -> None:
     httpx.post(portal.setup_url(acme.tenant.id, BACK), data={"card": "good"})
     inbox.tell(DONE)
-    assert handled() == "nothing to do"
+    assert handled() == "payment method set"
     customer = client.connect().v1.customers.retrieve(account_of(acme.tenant.id).customer)
     assert customer.invoice_settings is not None
     assert customer.invoice_settings.default_payment_method

@@ -49,7 +49,7 @@ usage_spool_bytes = Gauge(
     "stenogate_gateway_usage_spool_bytes", "Usage on this gateway's disk that is not known to be stored."
 )
 usage_spool_limit_bytes = Gauge(
-    "stenogate_gateway_usage_spool_limit_bytes", "How much of it there may be before no new streams are taken."
+    "stenogate_gateway_usage_spool_limit_bytes", "How much it may be before no new streams are taken."
 )
 usage_spool_broken = Gauge(
     "stenogate_gateway_usage_spool_broken", "1 while the disk takes no usage, which waits in memory then."

@@ -70,12 +70,14 @@ class InferenceLog:
         now = self._clock()
         name = uuid.uuid4()
         head = log_lines.Head(str(name), self._worker, self._region, log_lines.moment(now))
-        text = log_lines.head(head) + self.redeclare(now)
+        text = log_lines.head(head)
+        if lines := self.redeclare(now):
+            text += lines + log_lines.mark(now)
         file = LogFile.create(self._folder, name, text.encode(), now)
         log_files.sync_folder(self._folder)
+        self._ship(file)  # before the one before it is finished: see Shipper
         self._finish(now)
         self._file, self._marked_at = file, now
-        self._ship(file)
         self.begun()
 
     @property

@@ -45,6 +45,7 @@ class LogFile:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file = cls(path, fd, Extent(0, now))
             file.append(head)
+            file.extent = Extent(file.size, now)
             new.rename(path)
         except OSError:
             with suppress(OSError):

@@ -188,6 +188,13 @@ class Shipper:
             one.waiting += one.reader.finish()
         self._send(one)
         now = time.monotonic()
+        if extent.last:
+            # The database must know of the file that follows before it hears that this one is closed: else it
+            # would seem that all of this worker is there.
+            self._take_new()
+            for other in self._files:
+                if other.told_at < 0 and not other.file.extent.last:
+                    self._ship(other)
         if extent.last or now - one.told_at >= TELLS_EVERY_S:
             self._call(one, [], extent.until, closed=extent.last)
             one.until, one.told_at = extent.until, now

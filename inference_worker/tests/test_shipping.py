@@ -253,6 +253,32 @@ def test_its_own_file_is_shipped_as_it_grows_and_told_of_when_nothing_happens(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_next_file_is_known_before_the_one_before_it_is_closed(
+    base: Base, shipper: Shipper, tmp_path: Path, acme: Any
+) -> None:
+    kept = Kept(tmp_path, now=AT, max_file_bytes=1)
+    kept.log._ship = shipper.take
+    kept.log.begin()
+    assert ship(shipper)
+    assert base.logs() == [("gpu-1", "eu", 0, False)]  # at once, before anything is processed
+    told: list[bool] = []
+    call = shipper._call
+
+    def tell(one: Any, *given: Any, closed: bool) -> int:
+        told.append(closed)
+        return call(one, *given, closed=closed)
+
+    shipper._call = tell  # type: ignore[method-assign]
+    files = shipper._files
+    kept.log.look_after()
+    shipper._ship(files[0])
+    assert told == [False, True]
+    assert sorted(closed for *_, closed in base.logs()) == [False, True]
+    kept.log.close()
+    assert ship(shipper)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_database_that_is_away_is_tried_again_ever_more_rarely_and_loses_nothing(
     base: Base, writes: Writes, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ ADOPT_EVERY_S = 60.0
 MAX_IN_FLIGHT = 1000
 # Celery itself gives a task of a lost worker to another one after an hour.
 AGAIN_AFTER_S, LONGEST_AGAIN_S = 3600.0, 86_400.0
+REMIND_EVERY_S = 600.0  # also when nothing is under way, so that nothing is forgotten by the passing of time
 STORED_WITHIN_S = 1.0  # after the last has been handed over, when the gateway stops
 
 _encode = msgspec.json.Encoder().encode
@@ -150,13 +151,17 @@ class SpooledEmitter(Emitter):
             if batch is None:
                 self._due.clear()
                 continue
+            again = batch.id in self._in_flight
             try:
-                lines, end = await asyncio.to_thread(self._spool.read, batch.segment, batch.start, batch.end)
+                lines, until = await asyncio.to_thread(
+                    self._spool.read, batch.segment, batch.start, batch.end
+                )
             except OSError as error:
-                await self._give_up(batch.segment, error)
+                if not again or batch.id in self._in_flight:  # else it is stored meanwhile, and gone
+                    await self._give_up(batch.segment, error)
                 continue
             task, records, used = _understood(lines, batch)
-            batch.end = min(end, batch.start + sum(len(line) + 1 for line in lines[:used]))
+            batch.end = min(until, batch.start + sum(len(line) + 1 for line in lines[:used]))
             try:
                 if records:
                     await asyncio.to_thread(self._broker.send, task, records, batch.id)
@@ -167,7 +172,10 @@ class SpooledEmitter(Emitter):
                 pause = min(pause * 2, emit.LONGEST_PAUSE_S)
                 continue
             pause = emit.FIRST_PAUSE_S
-            self._handed(batch, used)
+            if again:
+                self._handed_again(batch)
+            else:
+                self._handed(batch, used)
             if not records:
                 await self._stored({batch.id})
 
@@ -181,16 +189,17 @@ class SpooledEmitter(Emitter):
         return None if segment is None else Batch(segment, segment.taken, segment.size)
 
     def _handed(self, batch: Batch, lines: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if handed := self._in_flight.get(batch.id):
-            with suppress(ValueError):
-                self._again.remove(batch.id)
-            handed.patience_s = min(handed.patience_s * 2, LONGEST_AGAIN_S)
-            handed.again_at = now + handed.patience_s
-        else:
-            self._spool.taken(batch, lines)
-            self._in_flight[batch.id] = _Handed(batch, now + AGAIN_AFTER_S, AGAIN_AFTER_S)
+        again_at = asyncio.get_running_loop().time() + AGAIN_AFTER_S
+        self._spool.taken(batch, lines)
+        self._in_flight[batch.id] = _Handed(batch, again_at, AGAIN_AFTER_S)
         self._note()
+
+    def _handed_again(self, batch: Batch) -> None:
+        with suppress(ValueError):
+            self._again.remove(batch.id)
+        if handed := self._in_flight.get(batch.id):  # and not stored meanwhile
+            handed.patience_s = min(handed.patience_s * 2, LONGEST_AGAIN_S)
+            handed.again_at = asyncio.get_running_loop().time() + handed.patience_s
 
     async def _give_up(self, segment: Segment, error: OSError) -> None:
         log.error("usage spool: cannot read %s: %s; it is left there", segment.path, error.strerror or error)
@@ -203,33 +212,40 @@ class SpooledEmitter(Emitter):
     # ---- from the database, by way of the broker
 
     async def _look_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked_once, ask_by = False, 0.0
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            if not self._in_flight:
-                continue
             asked = list(self._in_flight)
-            try:
-                forgot, known = await asyncio.to_thread(self._broker.look, asked)
-            except Exception as error:
-                log.debug("usage: broker: %s", type(error).__name__)  # who hands over says it
-                continue
-            await self._stored(known)
-            now = asyncio.get_running_loop().time()
-            due = [
-                name
-                for name in asked
-                if (handed := self._in_flight.get(name)) is not None
-                and (forgot or now >= handed.again_at)
-                and name not in self._again
-            ]
-            if due:
-                log.warning(
-                    "usage: %d batches are handed over again: %s",
-                    len(due),
-                    "the broker has lost its memory" if forgot else "nobody has said that they are stored",
-                )
-                self._again.extend(due)
-                self._due.set()
+            if asked or loop.time() >= ask_by:
+                try:
+                    forgot, known = await asyncio.to_thread(self._broker.look, asked)
+                except Exception as error:
+                    log.debug("usage: broker: %s", type(error).__name__)  # who hands over says it
+                else:
+                    await self._stored(known)
+                    # Who is asked for the first time has nothing to remember.
+                    self._plan_again(asked, forgot and asked_once)
+                    asked_once, ask_by = True, loop.time() + REMIND_EVERY_S
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _plan_again(self, asked: list[str], forgot: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [
+            name
+            for name in asked
+            if (handed := self._in_flight.get(name)) is not None
+            and (forgot or now >= handed.again_at)
+            and name not in self._again
+        ]
+        if not due:
+            return
+        log.warning(
+            "usage: %d batches are handed over again: %s",
+            len(due),
+            "the broker has lost its memory" if forgot else "nobody has said that they are stored",
+        )
+        self._again.extend(due)
+        self._due.set()
 
     async def _stored(self, names: set[str]) -> None:
         batches = [handed.batch for name in names if (handed := self._in_flight.pop(name, None))]

@@ -48,8 +48,10 @@ def look(who: str, batches: Sequence[str]) -> tuple[bool, set[str]]:
     once."""
     pipeline = _client().pipeline(transaction=False)
     pipeline.set(MEMORY_KEY + who, 1, ex=KEEP_S, get=True)
-    pipeline.mget([STORED_KEY + batch for batch in batches])
-    remembered, answers = pipeline.execute()
+    if batches:
+        pipeline.mget([STORED_KEY + batch for batch in batches])
+    remembered, *more = pipeline.execute()
+    answers = more[0] if more else []
     stored = {batch for batch, answer in zip(batches, answers, strict=True) if answer is not None}
     if stored:
         _client().delete(*(STORED_KEY + batch for batch in stored))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,12 +31,16 @@ class Broker:
         self.taken: list[dict[str, Any]] = []
         self.calls: list[tuple[str, int, str]] = []  # the task, how many, the batch
         self.known: set[str] = set()
-        self.down = self.forgot = False
+        self.down, self.forgot = False, True  # of who never asked before
         self.stores = True
+        self.looked = 0
+        self.gate = threading.Event()
+        self.gate.set()
 
     def send(self, task: str, records: list[dict[str, Any]], batch: str) -> None:
         if self.down:
             raise ConnectionError("redis://:password@10.0.0.1 refused")
+        assert self.gate.wait(DEADLINE_S)
         self.taken += records
         self.calls.append((task, len(records), batch))
         if self.stores:
@@ -44,6 +49,7 @@ class Broker:
     def look(self, batches: Sequence[str]) -> tuple[bool, set[str]]:
         if self.down:
             raise ConnectionError
+        self.looked += 1
         forgot, self.forgot = self.forgot, False
         return forgot, self.known & set(batches)
 
@@ -163,12 +169,35 @@ async def test_what_a_broker_has_lost_is_handed_over_again(
     broker.stores = False
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(150))
-        await until(lambda: len(broker.taken) == 150)
+        await until(lambda: len(broker.taken) == 150 and broker.looked > 2)
+        assert len(broker.taken) == 150  # nothing was lost before there was anything
         broker.taken.clear()
         broker.stores = broker.forgot = True
         await until(lambda: not files(tmp_path))
     assert sorted(broker.from_ms) == wanted(150)
     assert "the broker has lost its memory" in caplog.text
+
+
+async def test_what_is_stored_while_it_is_handed_over_again_is_done_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Broker()
+    broker.stores = False
+    async with emitting(tmp_path, broker) as emitter:
+        emitter.emit(events(2))
+        await until(lambda: len(broker.calls) == 1 and broker.looked > 2)
+        broker.gate.clear()
+        broker.forgot = True
+        await until(lambda: "handed over again" in caplog.text)
+        broker.known.add(broker.calls[0][2])
+        await until(lambda: not files(tmp_path))
+        broker.gate.set()
+        await until(lambda: len(broker.calls) == 2)
+        broker.stores = True
+        emitter.emit(events(1))
+        await until(lambda: len(broker.calls) == 3 and not files(tmp_path))
+        assert (emitter.waiting, emitter.spooled_bytes) == (0, 0)
+    assert "begun again" not in caplog.text
 
 
 async def test_what_nobody_says_is_stored_is_handed_over_again_less_and_less_often(

@@ -18,7 +18,7 @@ from metering.tests.test_tasks import event, request
 @pytest.fixture
 def gateway(valkey_server: str) -> str:
     name = uuid.uuid4().hex
-    stored.look(name, ["x"])
+    assert stored.look(name, []) == (True, set())  # it does not know us yet
     return name
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
 
 from ops.stripe import events, grants, meters, payments
-from ops.stripe.customers import existing, not_served
-from ops.stripe.errors import Refusal, no_such
+from ops.stripe.errors import Refusal
 from ops.stripe.store import Object, Store, new_id
-from ops.stripe.world import Call, World, created_within, merged_metadata, page
+from ops.stripe.world import Call, World
 
 # Usage of the period that comes in this time is still in it. Stripe's default; the merchant may set it to as
 # much as 72 hours, here with `/_control/grace` or --grace-hours.
 DRAFT_S = 3600
 RETRY_S, MAX_ATTEMPTS = 3 * 86400, 4
+
+
+def grace(store: Store) -> int:
+    return int(store.setting("grace", DRAFT_S))
 
 
 def lines(store: Store, subscription: Object, start: int, end: int, seen_at: int) -> list[Object]:
@@ -81,7 +83,7 @@ def composed(world: World, subscription: Object, start: int, end: int, reason: s
         "automatic_tax": {
             "disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None,
         },
-        "automatically_finalizes_at": at + world.store.setting("grace", DRAFT_S),
+        "automatically_finalizes_at": at + grace(world.store),
         "billing_reason": reason,
         "collection_method": subscription["collection_method"],
         "created": at,
@@ -175,7 +177,7 @@ def finalise(world: World, invoice: Object, call: Call | None = None) -> Object:
     if invoice["collection_method"] == "charge_automatically" and invoice["auto_advance"]:
         attempt(world, invoice, call)
     elif invoice["total"] == 0:
-        _paid(world, invoice, call)
+        paid(world, invoice, call)
     return invoice
 
 
@@ -183,7 +185,7 @@ def attempt(world: World, invoice: Object, call: Call | None = None) -> bool:
     """Try to be paid."""
     if invoice["total"] == 0 or payments.succeeds(world.store, invoice["customer"]):
         invoice["attempt_count"] += 1 if invoice["total"] else 0
-        _paid(world, invoice, call)
+        paid(world, invoice, call)
         return True
     attempts = invoice["attempt_count"] + 1
     again = world.now + RETRY_S if attempts < MAX_ATTEMPTS else None
@@ -194,7 +196,7 @@ def attempt(world: World, invoice: Object, call: Call | None = None) -> bool:
     return False
 
 
-def _paid(world: World, invoice: Object, call: Call | None) -> None:
+def paid(world: World, invoice: Object, call: Call | None) -> None:
     invoice["status_transitions"]["paid_at"] = world.now
     invoice.update(
         status="paid", attempted=True, amount_paid=invoice["amount_due"], amount_remaining=0,
@@ -203,6 +205,11 @@ def _paid(world: World, invoice: Object, call: Call | None) -> None:
     world.store.put(invoice)
     events.emit(world, "invoice.paid", invoice, call)
     events.emit(world, "invoice.payment_succeeded", invoice, call)
+    forgive(world, invoice)
+
+
+def forgive(world: World, invoice: Object) -> None:
+    """Whoever owes nothing any more is in good standing."""
     owed = [one for one in world.store.all("invoice") if one["customer"] == invoice["customer"]]
     if not any(one["status"] == "open" and one["attempted"] for one in owed):
         _set_standing(world, invoice, "active")
@@ -231,99 +238,3 @@ def turn(world: World) -> None:
         finalise(world, invoice)
     for invoice in reversed(world.store.all("invoice", "$.next_payment_attempt", now)):
         attempt(world, invoice)
-
-
-# ---- requests
-
-
-def retrieve(call: Call) -> Object:
-    return call.find("invoice")
-
-
-def update(call: Call) -> Object:
-    invoice, given = call.find("invoice"), call.params
-    taken = {"metadata", "description", "auto_advance", "expand"}
-    if set(given) - taken:
-        raise not_served(set(given) - taken)
-    invoice.update({name: given[name] for name in ("description", "auto_advance") if name in given})
-    if "auto_advance" in given and invoice["status"] == "draft":
-        at = invoice["created"] + DRAFT_S if given["auto_advance"] else None
-        invoice["automatically_finalizes_at"] = at
-    invoice["metadata"] = merged_metadata(invoice["metadata"], given.get("metadata"))
-    return call.store.put(invoice)
-
-
-def listed(call: Call) -> Object:
-    given, found = call.params, created_within(call.store.all("invoice"), call.params.get("created"))
-    for name in ("customer", "status", "collection_method"):
-        if name in given:
-            found = [one for one in found if one[name] == given[name]]
-    if "subscription" in given:
-        wanted = given["subscription"]
-        found = [o for o in found if o["parent"]["subscription_details"]["subscription"] == wanted]
-    return page(call, found)
-
-
-def list_lines(call: Call) -> Object:
-    return page(call, call.find("invoice")["lines"]["data"])
-
-
-def finalise_now(call: Call) -> Object:
-    return finalise(call.world, call.find("invoice"), call)
-
-
-def pay(call: Call) -> Object:
-    invoice = call.find("invoice")
-    if invoice["status"] == "draft":
-        finalise(call.world, {**invoice, "auto_advance": False}, call)
-        invoice = call.find("invoice")
-    if invoice["status"] != "open":
-        raise Refusal("Invoice is already paid." if invoice["status"] == "paid" else "It cannot be paid.")
-    if call.params.get("paid_out_of_band"):
-        _paid(call.world, invoice, call)
-    elif not attempt(call.world, invoice, call):
-        raise Refusal(
-            "Your card was declined.", status=402, kind="card_error", code="card_declined", undo=False
-        )
-    return invoice
-
-
-def void(call: Call) -> Object:
-    return _closed(call, "void", "voided")
-
-
-def uncollectible(call: Call) -> Object:
-    return _closed(call, "uncollectible", "marked_uncollectible")
-
-
-def _closed(call: Call, status: str, event: str) -> Object:
-    invoice = call.find("invoice")
-    if invoice["status"] not in ("open", "uncollectible"):
-        raise Refusal(f"An invoice that is {invoice['status']} cannot become {status}.")
-    invoice["status_transitions"][f"{event}_at"] = call.now
-    invoice.update(status=status, next_payment_attempt=None)
-    call.store.put(invoice)
-    events.emit(call.world, f"invoice.{event}", invoice, call)
-    return invoice
-
-
-def preview(call: Call) -> Object:
-    """What the current period would come to now."""
-    given = call.params
-    if set(given) - {"customer", "subscription", "expand", "preview_mode"}:
-        raise not_served(set(given) - {"customer", "subscription", "expand", "preview_mode"})
-    found: Any = None
-    if "subscription" in given:
-        found = call.store.get("subscription", given["subscription"])
-        if found is None:
-            raise no_such("subscription", given["subscription"], "subscription")
-    elif "customer" in given:
-        customer = existing(call, given["customer"])["id"]
-        there = call.store.all("subscription")
-        of_customer = [o for o in there if o["customer"] == customer and o["status"] != "canceled"]
-        found = of_customer[0] if of_customer else None
-    if found is None or found["status"] == "canceled":
-        raise Refusal("No upcoming invoices for customer", status=404, code="invoice_upcoming_none")
-    item = found["items"]["data"][0]
-    start, end = item["current_period_start"], item["current_period_end"]
-    return composed(call.world, found, start, end, "upcoming", end)

@@ -149,6 +149,24 @@ def test_a_preview_is_no_invoice(client, shop, tell):
     assert refusal.value.code == "invoice_upcoming_none"
 
 
+def test_the_hour_can_be_days(client, control, shop, tell):
+    control("grace", seconds=72 * 3600)
+    control("clock", at="2026-12-01T00:00:00+00:00")
+    control("clock", advance=72 * 3600 - 1)
+    tell(50, "late", timestamp=control("clock")["now"] - 4 * DAY)
+    assert invoices(client, shop.acme)[0].status == "draft"
+    control("clock", advance=1)
+    assert (invoices(client, shop.acme)[0].status, invoices(client, shop.acme)[0].total) == ("open", 50)
+
+
+def test_who_is_let_off_is_in_good_standing(client, control, shop, tell):
+    tell(50, "a")
+    control("clock", at="2026-12-01T01:00:00+00:00")
+    assert client.v1.subscriptions.retrieve(shop.acme_subscription).status == "past_due"
+    client.v1.invoices.void_invoice(invoices(client, shop.acme)[0].id)
+    assert client.v1.subscriptions.retrieve(shop.acme_subscription).status == "active"
+
+
 def test_final_is_final(client, control, shop, tell):
     tell(100, "a")
     control("clock", at="2026-12-01T00:00:00+00:00")

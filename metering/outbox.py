@@ -29,6 +29,7 @@ MS, AMOUNT = "ms", "amount"
 CHARGED = (EntryKind.USAGE.value, EntryKind.CORRECTION.value, EntryKind.ADJUSTMENT.value)
 # It may still come, or has come: everything but what another intent stands for, or somebody dropped.
 STANDING = [state.value for state in IntentState if state is not IntentState.DROPPED]
+RECONCILED = "reconcile-"  # how the identifiers of what reconciliation sends begin
 UNSETTLED = [IntentState.PENDING.value, IntentState.SENDING.value, IntentState.DOUBTFUL.value]
 
 
@@ -51,11 +52,13 @@ def fill(tenant_id: UUID | None = None, *, now: datetime | None = None, force: b
 
 
 def expected(tenant_id: UUID, meter: str, start: datetime, end: datetime) -> int:
-    """What the provider is to have of a meter for [start, end) once all intents have arrived."""
+    """What the provider is to have of a meter for [start, end) once all intents have arrived. What
+    reconciliation sent stands for some of them, and counts no second time."""
     with tenant_scope(tenant_id):
-        found = MeterIntent.objects.filter(
+        made = MeterIntent.objects.filter(
             tenant_id=tenant_id, meter=meter, timestamp__gte=start, timestamp__lt=end, state__in=STANDING
-        ).aggregate(sum=Sum("value"))
+        )
+        found = made.exclude(identifier__startswith=RECONCILED).aggregate(sum=Sum("value"))
     return int(found["sum"] or 0)
 
 

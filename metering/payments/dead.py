@@ -8,11 +8,19 @@ from datetime import datetime
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from metering import outbox
 from metering.models import Account, MeterIntent, WebhookEvent
 from metering.models.outbox import IntentState
 from metering.payments import retries, settle, webhooks
+from metering.payments.errors import PaymentsError
 from tenants.scope import staff_scope, tenant_scope
 from tenants.services.audit import Actor, record
+
+
+class Reconciled(PaymentsError):
+    """Reconciliation has sent what Stripe lacked of that day, this one with it: drop it instead."""
+
+    code = "payments_reconciled"
 
 
 def intents() -> list[MeterIntent]:
@@ -31,6 +39,8 @@ def retry(intent: MeterIntent, *, actor: Actor = None, now: datetime | None = No
     now = now or timezone.now()
     with tenant_scope(intent.tenant_id):
         account = Account.objects.get(tenant_id=intent.tenant_id)
+        if _reconciled(intent):
+            raise Reconciled()
         if not _taken(intent, now):
             return None
         values = {**settle.replaced(intent, now), "customer": account.customer or intent.customer}
@@ -53,6 +63,14 @@ def handle_again(event: WebhookEvent, now: datetime | None = None) -> None:
     WebhookEvent.objects.filter(id=event.id).update(
         handled_at=None, outcome="", attempts=0, next_at=now or timezone.now()
     )
+
+
+def _reconciled(intent: MeterIntent) -> bool:
+    """What the provider lacked of that day was sent by reconciliation after this one had died."""
+    day = f"{outbox.RECONCILED}{intent.tenant_id.hex}-{intent.meter}-{intent.timestamp:%Y%m%d}-"
+    since = intent.settled_at or intent.created_at
+    sent = MeterIntent.objects.filter(identifier__startswith=day, created_at__gte=since)
+    return sent.exclude(state__in=[IntentState.DEAD.value, IntentState.DROPPED.value]).exists()
 
 
 def _taken(intent: MeterIntent, now: datetime) -> bool:

@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from metering import cycles
 from metering.models import Account, MeterIntent
 from metering.models.outbox import IntentState
-from metering.payments import bucket, client, names, retries
+from metering.payments import bucket, client, locks, names, retries
 from metering.payments.errors import Ambiguous, Duplicate, PaymentsError, Permanent, RateLimited, Transient
 from metering.payments.summaries import LAG
 from tenants.scope import staff_scope
 
 log = logging.getLogger(__name__)
 
-LOCK = 0x73746F75  # of all our advisory locks, these
 RUN_FOR_S = 45.0
 SENDABLE = [IntentState.PENDING.value, IntentState.SENDING.value]
 
@@ -51,7 +48,7 @@ def deliver_due(
     until, delivered, tried = clock() + RUN_FOR_S, 0, 0
     _doubt(now or timezone.now())
     for pair in _pairs(now or timezone.now()):
-        with _alone(pair) as mine:
+        with locks.alone(locks.SPEAKING, f"{pair.customer} {pair.meter}") as mine:
             while mine and tried < limit and clock() < until:
                 intent = _claimed(pair, now or timezone.now())
                 if intent is None:
@@ -162,18 +159,3 @@ def _settled(intent: MeterIntent, state: IntentState, now: datetime, error: str 
 def _currency(tenant_id: UUID) -> str:
     with staff_scope():
         return Account.objects.values_list("currency", flat=True).get(tenant_id=tenant_id)
-
-
-@contextmanager
-def _alone(pair: Pair) -> Iterator[bool]:
-    """True for the one who may speak of this customer and meter now."""
-    key = f"{pair.customer} {pair.meter}"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LOCK, key])
-        mine = bool(cursor.fetchone()[0])
-    try:
-        yield mine
-    finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", [LOCK, key])

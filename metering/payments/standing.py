@@ -16,7 +16,7 @@ from metering import spend
 from metering.ledger.accounts import locked_account
 from metering.models import Account
 from metering.models.accounts import Standing
-from metering.payments import client
+from metering.payments import client, locks
 from metering.payments.errors import PaymentsError
 from tenants.scope import staff_scope, tenant_scope
 from tenants.services.audit import record
@@ -38,8 +38,12 @@ def next_standing(
 
 
 def refresh(account: Account, now: datetime) -> Standing:
-    """Ask the provider and act on it."""
-    owes = _owes(account.customer, now)
+    """Ask the provider and act on it, before anybody else asks: an older answer is not to win."""
+    with locks.alone(locks.ASKING, account.customer, wait=True):
+        return _act(account, _owes(account.customer, now), now)
+
+
+def _act(account: Account, owes: bool, now: datetime) -> Standing:
     grace = timedelta(days=env.GRACE_DAYS.read())
     with tenant_scope(account.tenant_id):
         account = locked_account(account.tenant_id)

@@ -49,8 +49,12 @@ class Command(BaseCommand):
         if options["what"] == "drop":
             dead.drop(intent, options["reason"])
             self.stdout.write(f"{intent.identifier}: dropped")
-        elif made := dead.retry(intent):
-            self.stdout.write(f"{intent.identifier}: said again as {made.identifier}")
+            return
+        try:
+            if made := dead.retry(intent):
+                self.stdout.write(f"{intent.identifier}: said again as {made.identifier}")
+        except dead.Reconciled as error:
+            self.stdout.write(f"{intent.identifier}: {error}")
 
     def _list(self, intents: list[MeterIntent], webhooks: list[WebhookEvent]) -> None:
         for intent in intents:

@@ -85,3 +85,20 @@ def test_one_is_let_go(letters: None, acme: Any, rival: Any) -> None:
 def test_an_unknown_one_is_named(letters: None) -> None:
     with pytest.raises(CommandError, match="not among the dead: nobody"):
         call_command("stripe_dead", "retry", "nobody")
+
+
+def test_what_reconciliation_has_sent_is_not_said_again(
+    letters: None, acme: Any, rival: Any, capsys: Any
+) -> None:
+    letter = intents(acme)[0]
+    with tenant_scope(acme.tenant.id):
+        MeterIntent.objects.create(
+            tenant_id=acme.tenant.id, meter="ms", from_seq=0, to_seq=0, value=1000, timestamp=NOON,
+            customer=letter.customer, identifier=f"reconcile-{acme.tenant.id.hex}-ms-20261120-1000",
+            next_at=NOON,
+        )  # fmt: skip
+    call_command("stripe_dead", "retry", "all")
+    assert "drop it instead" in capsys.readouterr().out
+    assert [one.state for one in intents(acme)] == ["dead", "pending"]
+    assert [one.state for one in intents(rival)] == ["dropped", "pending"]
+    assert outbox.expected(acme.tenant.id, "ms", NOON, NEXT) == 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.db import connection
 from metering import outbox
 from metering.ledger.accounts import account_of
 from metering.models import MeterIntent
-from metering.payments import deliver, retries, summaries
+from metering.payments import deliver, locks, retries, summaries
 from metering.payments.tests.books import NOON, change, enter, intents, states
 from tenants.scope import staff_scope
 
@@ -174,7 +175,7 @@ def test_one_call_at_a_time_for_a_customer_and_meter(filled: None, stripe: Any, 
     try:
         with other.cursor() as cursor:
             key = f"{account_of(acme.tenant.id).customer} ms"
-            cursor.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [deliver.LOCK, key])
+            cursor.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [locks.SPEAKING, key])
         assert deliver.deliver_due(now=NEXT) == 3
         assert states(acme) == {"ms 1000": "pending", "amount 100": "delivered"}
     finally:
@@ -186,3 +187,31 @@ def test_one_call_at_a_time_for_a_customer_and_meter(filled: None, stripe: Any, 
 def test_a_run_ends_in_time(filled: None, acme: Any) -> None:
     ticks = iter([0.0, 0.0, deliver.RUN_FOR_S, deliver.RUN_FOR_S])
     assert deliver.deliver_due(now=NEXT, clock=lambda: next(ticks)) == 1
+
+
+def test_two_who_deliver_at_once_say_each_once_and_never_both_to_one_customer(
+    transactional_db: None, filled: None, stripe: Any, acme: Any, rival: Any
+) -> None:
+    for n in range(8):
+        enter(acme, 1000, "0.000100", processed_at=NOON - timedelta(hours=n + 1), at=NOON)
+    outbox.fill(now=NEXT)
+    # Stripe says 429 to a second call for a customer and meter while it has not answered the first.
+    stripe.control("faults", kind="delay", seconds=0.02, path=EVENTS, times=None)
+    ready, delivered = threading.Barrier(4), []
+
+    def run() -> None:
+        try:
+            ready.wait(30)
+            delivered.append(deliver.deliver_due(now=NEXT))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum(delivered) == 20
+    found = intents(acme) + intents(rival)
+    assert [(one.state, one.attempts) for one in found] == [("delivered", 1)] * 20
+    assert received(stripe, acme) == {"stenogate_audio_ms": 9000, "stenogate_amount_usd": 900}

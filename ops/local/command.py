@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import sys
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -25,16 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--var", type=Path, default=stack.ROOT / "var", help="where data, logs and keys are kept"
     )
-    parser.add_argument(
-        "arguments", nargs=argparse.REMAINDER, help="manage: a command of manage.py, for what is running"
-    )
-    given = parser.parse_args(arguments)
-    if given.arguments and given.command != "manage":
-        parser.error(f"{given.command} takes no {given.arguments[0]}")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # What follows `manage` is a command of manage.py, with options of its own.
+    upto = words.index("manage") + 1 if "manage" in words else len(words)
+    given = parser.parse_args(words[:upto])
     paths, console = Paths(given.var.absolute()), Console()
     try:
         if given.command == "manage":
-            manage.run(paths, given.arguments)
+            manage.run(paths, words[upto:])
         return {"run": run, "stop": stop, "clean": clean}[given.command](paths, console)
     except AlreadyRunning as error:
         console.line(f"  {error}")

@@ -41,3 +41,8 @@ def test_it_is_told_what_the_processes_are(paths: Paths) -> None:
 def test_the_others_take_no_arguments(paths: Paths) -> None:
     with pytest.raises(SystemExit):
         command.main(["--var", str(paths.var), "stop", "now"])
+
+
+def test_var_may_stand_on_either_side(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--var", str(paths.var), "stop"]) == 0
+    assert command.main(["stop", "--var", str(paths.var)]) == 0

@@ -24,10 +24,9 @@ def test_it(stripe_sandbox_key):
 def test_a_sandbox_s_key_is_for_the_contract_suite_and_a_live_one_for_nobody(tmp_path, told, known):
     (tmp_path / "test_it.py").write_text(TEST.format(known=known))
     environ = {"PATH": os.environ["PATH"], "STRIPE_API_KEY": told, "STRIPE_API_BASE": "http://127.0.0.1:1"}
+    options = ["-q", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
     done = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", str(tmp_path)
-        ],
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
         cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import sys
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -52,7 +53,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class Final:
-    number: str
+    """What a draft does not say. The number is put in when all else is done."""
+
     issued_on: date
     due_on: date
 
@@ -60,8 +62,7 @@ class Final:
 def build(tally: Tally, facts: Facts, final: Final | None = None) -> tuple[Document, list[Problem]]:
     """The document, and where the ledger's amounts are not what its own prices say."""
     currency = tally.currency or facts.currency
-    priced = {id: priced.line for id, priced in facts.prices.items()}
-    lines, problems = lines_of(tally, priced)
+    lines, problems = lines_of(tally, _told_apart(facts.prices))
     subtotal = sum((Decimal(line["amount"]) for line in lines), ZERO)
     listed = len(tally.streams) <= MAX_LISTED
     document = {
@@ -90,10 +91,21 @@ def build(tally: Tally, facts: Facts, final: Final | None = None) -> tuple[Docum
     return document, problems
 
 
+def _told_apart(prices: Mapping[UUID, Priced]) -> dict[UUID, PriceLine]:
+    """Where two plans or versions have lines of one name, their lines on the invoice say which is which."""
+    labels = Counter(priced.line.label for priced in prices.values())
+    return {
+        id: replace(priced.line, label=f"{priced.line.label} ({priced.plan}, version {priced.version})")
+        if labels[priced.line.label] > 1
+        else priced.line
+        for id, priced in prices.items()
+    }
+
+
 def head(facts: Facts, final: Final | None) -> Document:
     return {
         "state": "final" if final else "draft",
-        "number": final.number if final else "",
+        "number": "",
         "seller": dict(facts.seller),
         "customer": dict(facts.customer),
         "period": {

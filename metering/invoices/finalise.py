@@ -75,12 +75,13 @@ def _write(account: Account, period: Period, now: datetime, actor: Actor) -> Inv
     if not found.all.count:
         raise NothingToInvoice()
     issued_on = today(account, now)
-    number = numbers.next_number(numbers.INVOICES, issued_on.year)
     due_on = issued_on + timedelta(days=env.PAYMENT_TERM_DAYS.read())
-    document, problems = document_of(account, period, found, Final(number, issued_on, due_on))
+    document, problems = document_of(account, period, found, Final(issued_on, due_on))
     if problems:
         said = "; ".join(map(str, problems[:5]))
         raise LedgerDisagrees(f"{LedgerDisagrees()} {said}.")
+    # Last of all: everybody else's invoices wait for this row from here on.
+    number = document["number"] = numbers.next_number(numbers.INVOICES, issued_on.year)
     invoice = Invoice.objects.create(
         tenant_id=account.tenant_id,
         kind=InvoiceKind.INVOICE.value,

@@ -24,6 +24,7 @@ from metering.invoices.tests.month import (
     utc,
 )
 from metering.models import Counter
+from metering.plans import create_version
 from tenants.scope import tenant_scope
 
 JANUARY = date(2024, 1, 1)
@@ -121,6 +122,33 @@ def test_what_a_cap_kept_from_being_charged_is_a_line(acme: Any, rival: Any, clo
     assert types(document) == [("usage", 80_000, "0.080000"), ("waived", 0, "-0.030000")]
     assert document["total"] == "0.05"
     assert document["streams"][0]["waived"] == "0.030000"
+
+
+@pytest.mark.usefixtures("priced")
+def test_what_is_taken_back_is_taken_of_what_was_not_charged_first(acme: Any, rival: Any, clock: Any) -> None:
+    settle(acme, hard_cap=Decimal("0.05"))
+    use(acme, clock.now, "a", 80_000)
+    take_back(acme, "a", 0, 40_000)
+    document = of(acme)
+    assert types(document) == [
+        ("usage", 80_000, "0.080000"), ("correction", -40_000, "-0.040000"),
+    ]  # fmt: skip
+    assert document["total"] == "0.04"
+    assert document["streams"][0]["amount"] == "0.040000"
+
+
+def test_lines_of_one_name_say_whose_they_are(acme: Any, rival: Any, clock: Any) -> None:
+    business = plan("business", lines=[line("Audio", (None, "0.06")), line("Recorded", kind="recorded")])
+    put_on(acme, business)
+    use(acme, clock.set(2024, 1, 5), "first")
+    use(acme, clock.now, "recorded", kind="recorded")
+    create_version(business, utc(2024, 1, 10), "USD", [line("Audio", (None, "0.03"))])
+    use(acme, clock.set(2024, 1, 11), "second")
+    document = of(acme)
+    assert [one["description"] for one in document["lines"]] == [
+        "Audio (Business, version 1)", "Recorded", "Audio (Business, version 2)",
+    ]  # fmt: skip
+    assert [one["label"] for one in document["prices"]] == ["Audio", "Recorded", "Audio"]
 
 
 @pytest.mark.usefixtures("priced")

@@ -93,7 +93,7 @@ STRIPE_WEBHOOK_SECRET = Variable(
     "STRIPE_WEBHOOK_SECRET",
     text,
     "whsec_…",
-    "What Stripe signs its webhooks to /webhooks/stripe with. Empty: none are taken.",
+    "What Stripe signs its webhooks to /webhooks/stripe with; several, with commas. Empty: none are taken.",
     "",
     secret=True,
 )

@@ -56,3 +56,8 @@ def test_usage_reaches_the_provider_by_tasks_alone(stripe: Any, acme: Any, rival
     tasks.end_grace()
     assert {one.state for one in intents(acme)} == {"delivered"}
     assert len(stripe.control("received")["events"]) == 2
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "ops/local/stack.py"])
+def test_somebody_serves_their_queue(file: str) -> None:
+    assert "callbacks,payments" in (settings.BASE_DIR / file).read_text()

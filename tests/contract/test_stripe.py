@@ -200,3 +200,23 @@ def test_a_customer_is_sent_to_a_page_to_leave_a_card(provider, metered):
     assert session.status == "open"
     assert session.url.startswith("http")
     assert provider.client.v1.checkout.sessions.expire(session.id).status == "expired"
+
+
+def test_credit_that_was_paid_for_is_granted_once_and_found_again(provider, metered):
+    grants = provider.client.v1.billing.credit_grants
+    given = {
+        "customer": metered.customer,
+        "name": "Prepaid credit",
+        "category": "paid",
+        "amount": {"type": "monetary", "monetary": {"currency": "usd", "value": 5000}},
+        "applicability_config": {"scope": {"price_type": "metered"}},
+        "metadata": {"payment": provider.mark},
+    }
+    options = {"idempotency_key": f"credit-{provider.mark}"}
+    made = grants.create(given, options)
+    assert grants.create(given, options).id == made.id
+    (found,) = grants.list({"customer": metered.customer, "limit": 100}).data
+    assert found.id == made.id
+    assert found.metadata.to_dict() == {"payment": provider.mark}
+    assert (found.amount.monetary.value, found.amount.monetary.currency) == (5000, "usd")
+    assert grants.list({"customer": metered.rival}).data == []

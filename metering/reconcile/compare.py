@@ -125,6 +125,7 @@ class Finding:
     detail: str = ""
     record: Record | None = None  # what it is replayed from
     reference: str = ""  # under which it is credited
+    at: datetime | None = None  # when it was processed
 
     @property
     def ms(self) -> int:
@@ -165,6 +166,15 @@ def coverage(entries: Sequence[Entry]) -> list[tuple[int, int, int]]:
     return found
 
 
+def of_day(findings: Iterable[Finding], end: datetime) -> list[Finding]:
+    """What still waits of a stream after the day's end is for the next day's run."""
+    return [
+        one
+        for one in findings
+        if one.action != WAITING or one.at is None or one.at - CLOCKS_AGREE_WITHIN < end
+    ]
+
+
 def of_strangers(findings: Iterable[Finding], strangers: Mapping[str, Sequence[UUID]]) -> list[Finding]:
     """The same stream under two tenants: nobody but a person can say whose it is, so nothing is mended."""
     return [
@@ -188,7 +198,17 @@ def _to_replay(stream: Stream, lost: Sequence[Range], logs: Logs) -> list[Findin
         for start, stop in common(left, its):
             action, detail = (REPLAYED, "") if final else (WAITING, "its worker has not said where it ended")
             found.append(
-                Finding(LOST, action, stream.tenant, stream.name, start, stop, detail, record=record)
+                Finding(
+                    LOST,
+                    action,
+                    stream.tenant,
+                    stream.name,
+                    start,
+                    stop,
+                    detail,
+                    record,
+                    at=record.processed_at,
+                )
             )
         left = minus(left, its)
     return found

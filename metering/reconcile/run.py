@@ -15,7 +15,7 @@ from metering.models import Account, Difference, Reconciliation
 from metering.models.reconciliation import Action
 from metering.reconcile import apply, load, money
 from metering.reconcile.apply import Found
-from metering.reconcile.compare import Finding, Logs, compare, of_strangers
+from metering.reconcile.compare import Finding, Logs, compare, of_day, of_strangers
 from metering.reconcile.errors import AlreadyRunning, DayNotBegun
 from tenants.scope import staff_scope
 
@@ -78,7 +78,7 @@ def _streams(day: date, names: Sequence[load.Name], logs: Logs, dry_run: bool, s
 
     def look(batch: Iterable[load.Name]) -> list[Finding]:
         findings = [one for stream in load.streams(list(batch)) for one in compare(stream, logs)]
-        return of_strangers(findings, strangers)
+        return of_strangers(of_day(findings, load.bounds(day)[1]), strangers)
 
     found: list[Found] = []
     for number, batch in enumerate(load.batches(names, load.STREAMS_AT_ONCE), 1):

@@ -52,6 +52,11 @@ def ms_event() -> str:
     return names.MS_EVENT
 
 
+def fill() -> int:
+    """Write down what the provider is to hear, and leave the telling to Celery."""
+    return outbox.fill(force=True)
+
+
 def send(ahead_s: int = 0) -> dict[str, int]:
     """Tell the provider all that the ledger has. `ahead_s`: as if it were so much later, for what waits to
     be tried again."""

@@ -44,9 +44,38 @@ def _killed(service: str, how: signal.Signals = signal.SIGKILL) -> Callable[[Sce
     return break_
 
 
+def _all_killed(scene: Scene) -> None:
+    """Whatever is ours, at the same moment, and the broker with it."""
+    before = scene.stack.pids
+    ours = ("gateway", "worker", "celery", "callbacks", "valkey")
+    for service in ours:
+        os.killpg(before[service], signal.SIGKILL)
+    wait_for(
+        lambda: all(scene.stack.pids.get(name) not in (None, before[name]) for name in ours), BACK_S,
+        "all to be back",
+    )  # fmt: skip
+
+
 def _flushed(scene: Scene) -> None:
     with redis.from_url(scene.stack.environ["REDIS_URL"]) as client:
         client.flushall()
+
+
+def _while_it_sends(service: str) -> Callable[[Scene], None]:
+    """Killed between the provider's taking an event and its answer, which comes late."""
+    kill = _killed(service)
+
+    def break_(scene: Scene) -> None:
+        url = scene.stack.facts["stripe_url"]
+        control(
+            url, "faults", {"path": EVENTS, "method": "POST", "kind": "delay", "seconds": 5, "when": "after"}
+        )
+        # Once something is posted, and written down to be sent, beat has it sent within ten seconds.
+        wait_for(lambda: scene.clerk.ask("fill"), BACK_S, "something to be sent")
+        wait_for(lambda: not control(url, "faults")["faults"], BACK_S, "an event to be sent")
+        kill(scene)
+
+    return break_
 
 
 def _trouble(**fault: object) -> Callable[[Scene], None]:
@@ -84,9 +113,12 @@ ROWS = [
     Row("gateway killed", _killed("gateway")),
     Row("worker killed", _killed("worker")),
     Row("Celery worker killed", _killed("celery")),
+    Row("payments worker killed", _while_it_sends("callbacks")),
     Row("Valkey killed", _killed("valkey")),
     Row("Valkey flushed", _flushed),
     Row("PostgreSQL restarted", _killed("postgres", signal.SIGINT)),
+    Row("Stripe killed", _killed("stripe")),
+    Row("all at once", _all_killed),
     Row("Stripe 500 before", _trouble(kind="status", status=500, when="before", times=2)),
     Row("Stripe 500 after", _trouble(kind="status", status=500, when="after", times=2)),
     Row("Stripe times out", _trouble(kind="delay", seconds=25, when="after", times=1)),

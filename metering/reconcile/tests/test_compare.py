@@ -30,6 +30,7 @@ from metering.reconcile.compare import (
     compare,
     counted,
     coverage,
+    of_day,
     of_strangers,
 )
 
@@ -147,6 +148,15 @@ def test_a_log_that_comes_after_the_credit_is_raised_and_never_charged_by_itself
     (found,) = compare(stream([record(0, 500)], entries), ALL_HERE)
     assert told([found]) == [(LOST, RAISED, 0, 500)]
     assert "credited before" in found.detail
+
+
+def test_what_waits_after_the_day_is_for_the_next_run() -> None:
+    lively = Logs({FILE: Log("worker.1", NOON, closed=False)})
+    found = compare(stream([record(0, 500), record(500, 900, at=NOON + QUIET)]), lively)
+    assert told(of_day(found, NOON + QUIET - CLOCKS_AGREE_WITHIN)) == [(LOST, WAITING, 0, 500)]
+    assert of_day(found, NOON + QUIET) == found
+    mended = compare(stream([record(0, 500), record(500, 900, at=NOON + QUIET)]), ALL_HERE)
+    assert of_day(mended, NOON) == mended  # what can be mended is
 
 
 def test_a_stream_of_two_tenants_is_raised_and_nothing_of_it_is_mended() -> None:

@@ -73,7 +73,7 @@ def build(tally: Tally, facts: Facts, final: Final | None = None) -> tuple[Docum
         "lines": lines,
         **totals(subtotal, currency, prepaid=facts.mode == "prepaid"),
         "ms": tally.all.ms,
-        "credits": [_credit(entry) for entry in tally.payments],
+        "credits": [_credit(entry) for entry in tally.credits],
         "prices": [_price(priced) for priced in facts.prices.values()],
         "summary": _summary(tally, facts),
         "streams": list(stream_lines(tally)) if listed else [],
@@ -164,8 +164,9 @@ def _ranges(spans: Sequence[tuple[str, int, int]]) -> list[Document]:
 
 
 def _credit(entry: Entry) -> Document:
+    kinds = {"credit_note": "credit_note", "stripe": "payment", "payment": "payment"}
     return {
-        "type": "credit_note" if entry.reference.startswith("credit_note:") else "payment",
+        "type": kinds.get(entry.reference.partition(":")[0], "credit"),
         "description": entry.reason,
         "reference": entry.reference,
         "at": instant(entry.at),

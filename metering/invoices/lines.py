@@ -29,7 +29,7 @@ class Problem:
 
 
 def lines_of(tally: Tally, prices: Mapping[UUID, PriceLine]) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Every amount of the ledger but payments is in one of them, once."""
+    """Every amount of the ledger but credits is in one of them, once."""
     lines: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for id, price in _in_order(tally, prices):
@@ -56,10 +56,9 @@ def lines_of(tally: Tally, prices: Mapping[UUID, PriceLine]) -> tuple[list[dict[
         waived = usage.waived + corrected.waived + earlier.waived + minimum.waived
         if waived:
             lines.append(_line("waived", f"Not charged, past the spend limit: {name}", id, 0, -waived))
-    for kind, entries in (("adjustment", tally.adjustments), ("credit", tally.credits)):
-        for entry in entries:
-            text = entry.reason or kind.capitalize()
-            lines.append(_line(kind, text, entry.price_id, entry.ms, entry.amount))
+    for entry in tally.adjustments:
+        text = entry.reason or "Adjustment"
+        lines.append(_line("adjustment", text, entry.price_id, entry.ms, entry.amount))
     return lines, problems
 
 

@@ -47,11 +47,8 @@ def streams_of(invoice: Invoice) -> Iterator[Document]:
         yield from document.get("streams", ())
         return
     with tenant_scope(invoice.tenant_id):
-        period = document["period"]
-        found = tally(
-            entries_of(invoice.tenant_id, invoice.period), invoice.starts_at, ZoneInfo(period["time_zone"]),
-            prepaid=document["mode"] == "prepaid",
-        )  # fmt: skip
+        zone = ZoneInfo(document["period"]["time_zone"])
+        found = tally(entries_of(invoice.tenant_id, invoice.period), invoice.starts_at, zone)
     yield from stream_lines(found)
 
 
@@ -62,9 +59,8 @@ def period_named(first_day: date, time_zone: str) -> Period:
 
 
 def tally_of(account: Account, period: Period) -> Tally:
-    prepaid = account.mode == "prepaid"
     entries = entries_of(account.tenant_id, period.first_day)
-    return tally(entries, period.starts_at, ZoneInfo(account.time_zone), prepaid=prepaid)
+    return tally(entries, period.starts_at, ZoneInfo(account.time_zone))
 
 
 def document_of(

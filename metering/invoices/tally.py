@@ -15,8 +15,6 @@ from metering.invoices.entry import Entry
 from metering.invoices.errors import MixedCurrencies
 
 ZERO = Decimal(0)
-# How the references of money begin that was paid, or that a credit note gave back: it changes no total.
-PAYMENTS = ("stripe:", "payment:", "prepaid:", "credit_note:")
 MINIMUM = "minimum:"
 SUMMARIES = ("projects", "tags", "models", "kinds", "regions", "days")
 
@@ -64,8 +62,8 @@ class Tally:
     earlier: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
     minimums: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
     adjustments: list[Entry] = field(default_factory=list)
+    # Money that was paid or given back: it changes no total, as the payment provider is not told of it.
     credits: list[Entry] = field(default_factory=list)
-    payments: list[Entry] = field(default_factory=list)
     streams: dict[tuple[Any, ...], Stream] = field(default_factory=dict)
     summaries: dict[str, defaultdict[str, Sum]] = field(
         default_factory=lambda: {name: _sums() for name in SUMMARIES}
@@ -76,7 +74,7 @@ class Tally:
     currency: str = ""
 
 
-def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo, *, prepaid: bool) -> Tally:
+def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo) -> Tally:
     found = Tally()
     for entry in entries:
         if found.currency not in ("", entry.currency):
@@ -85,25 +83,19 @@ def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo, *, prep
         found.first_seq = found.first_seq or entry.seq
         found.last_seq = entry.seq
         found.all.add(entry)
-        if entry.kind in ("credit", "adjustment"):
-            if _is_payment(entry, prepaid):
-                found.payments.append(entry)
-                continue
-            _money(found, entry)
+        if entry.kind == "credit":
+            found.credits.append(entry)
+            continue
+        if entry.kind == "adjustment":
+            _adjust(found, entry)
         else:
             _audio(found, entry, starts_at)
         _summarise(found, entry, zone)
     return found
 
 
-def _is_payment(entry: Entry, prepaid: bool) -> bool:
-    return entry.reference.startswith(PAYMENTS) or (prepaid and entry.kind == "credit")
-
-
-def _money(found: Tally, entry: Entry) -> None:
-    if entry.kind == "credit":
-        found.credits.append(entry)
-    elif entry.reference.startswith(MINIMUM):
+def _adjust(found: Tally, entry: Entry) -> None:
+    if entry.reference.startswith(MINIMUM):
         found.minimums[entry.price_id].add(entry)
     else:
         found.adjustments.append(entry)

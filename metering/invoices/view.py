@@ -81,7 +81,7 @@ def _invoice(document: dict[str, Any]) -> View:
         headline = ("In your favour", f"{currency} {amount}")
         notes.append("This invoice is in your favour. Nothing is due.")
     if document["credits"]:
-        notes.append("Payments and credit notes are listed for information; they do not change the total.")
+        notes.append("Payments and credits are listed for information; they do not change the total.")
     due = [] if draft or prepaid else [("Due", day(document["due_on"]))]
     issued = [] if draft else [("Number", document["number"]), ("Issued", day(document["issued_on"]))]
     facts = (*issued, *due, *_of_period(document), ("Account", document["customer"]["account"]))
@@ -211,11 +211,11 @@ def _payments(document: dict[str, Any]) -> Table | None:
         for credit, amount in zip(found, amounts, strict=False)
     ]
     header = ("Day", "Description", f"Amount {document['currency']}")
-    return Table("Payments and credit notes", header, tuple(rows), texts=2, note=_more(found, MAX_ROWS))
+    return Table("Payments and credits", header, tuple(rows), texts=2, note=_more(found, MAX_ROWS))
 
 
 def _payment_name(credit: dict[str, Any]) -> str:
-    return "Credit note" if credit["type"] == "credit_note" else "Payment"
+    return str(credit["type"]).replace("_", " ").capitalize()
 
 
 def _summaries(document: dict[str, Any]) -> Iterator[Table]:

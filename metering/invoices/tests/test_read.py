@@ -98,17 +98,20 @@ def test_each_entry_is_in_one_line_once(acme: Any, rival: Any, clock: Any) -> No
     take_back(acme, "a", 0, 60_000)
     use(acme, clock.now, "b", 30_000)
     charge(acme, "2.5")
-    give(acme, "1.25")
+    charge(acme, "-1.25", "Goodwill")
     give(acme, "40", "Card", "stripe:pi_1")
+    give(acme, "3")
     document = of(acme)
     assert types(document) == [
         ("usage", 630_000, "0.630000"), ("correction", -60_000, "-0.060000"), ("adjustment", 0, "2.500000"),
-        ("credit", 0, "-1.250000"),
+        ("adjustment", 0, "-1.250000"),
     ]  # fmt: skip
     assert document["subtotal"] == "1.820000"
-    assert [(one["type"], one["amount"]) for one in document["credits"]] == [("payment", "-40.000000")]
+    assert [(one["type"], one["amount"]) for one in document["credits"]] == [
+        ("payment", "-40.000000"), ("credit", "-3.000000"),
+    ]  # fmt: skip
     everything = sum(entry.amount for entry in entries(acme))
-    assert Decimal(document["ledger"]["amount"]) == everything == Decimal("1.82") - 40
+    assert Decimal(document["ledger"]["amount"]) == everything == Decimal("1.82") - 43
     assert [one["ms"] for one in document["streams"]] == [540_000, 30_000]
     assert document["streams"][0]["corrected"] == [{"stream": "a", "from_ms": 0, "to_ms": 60_000}]
     assert sum(Decimal(one["amount"]) for one in document["summary"]["days"]) == Decimal("1.82")

@@ -34,8 +34,8 @@ def entry(seq: int = 1, kind: str = "usage", **changes: Any) -> Entry:
     )  # fmt: skip
 
 
-def of(*entries: Entry, prepaid: bool = False) -> Tally:
-    return tally(entries, START, ZoneInfo("UTC"), prepaid=prepaid)
+def of(*entries: Entry) -> Tally:
+    return tally(entries, START, ZoneInfo("UTC"))
 
 
 def test_minimum_charges_are_one_line_of_their_price() -> None:
@@ -51,18 +51,13 @@ def test_minimum_charges_are_one_line_of_their_price() -> None:
     assert lines[1]["requests"] == 2
 
 
-@pytest.mark.parametrize("reference", ["stripe:pi_1", "payment:7", "prepaid:1", "credit_note:CN-2026-000001"])
-def test_payments_and_credit_notes_change_no_line(reference: str) -> None:
+@pytest.mark.parametrize("reference", ["", "stripe:pi_1", "credit_note:CN-2026-000001"])
+def test_credits_change_no_line_and_no_summary(reference: str) -> None:
     found = of(entry(1, "credit", reference=reference, amount=Decimal(-5)))
     assert lines_of(found, {})[0] == []
-    assert len(found.payments) == 1
+    assert not any(found.summaries.values())
+    assert [one.amount for one in found.credits] == [-5]
     assert found.all.amount == -5
-
-
-def test_a_credit_is_a_payment_of_a_prepaid_account_alone() -> None:
-    credit = entry(1, "credit", amount=Decimal(-5))
-    assert of(credit).credits == [credit]
-    assert of(credit, prepaid=True).payments == [credit]
 
 
 def test_two_currencies_have_no_sum() -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from gateway import receipts
+from gateway import parameters, receipts
+from gateway.events import CloseStream, Summary
+from gateway.stream import Stream
+from gateway.tests.doors import grant
+from gateway.tests.test_stream import HandLink, house
 from metering import events
 from metering.events import UsageEvent
 from metering.models import ReceiptHead
 from metering.receipts import keys
 from metering.tests.test_tasks import event
 from tenants.scope import tenant_scope
+from wire.messages import Ended
 
 pytestmark = pytest.mark.usefixtures("_signing")
 
@@ -24,6 +31,8 @@ pytestmark = pytest.mark.usefixtures("_signing")
 @pytest.fixture
 def _signing(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECEIPT_KEYS", keys.make("2026-11"))
+    # However busy this machine is: what happens when it is too late has a test of its own.
+    monkeypatch.setattr(receipts, "WITHIN_S", 60.0)
 
 
 def used(household: Any, from_ms: int, to_ms: int, minute: int = 0, stream: str = "r") -> UsageEvent:
@@ -100,3 +109,49 @@ async def test_a_key_whose_name_was_anothers_signs_nothing(
 async def test_too_many_at_once_go_without(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receipts, "_under_way", receipts.THREADS + receipts.MAX_WAITING)
     assert await receipts.ask("r", [used(acme, 0, 5000)]) is None
+
+
+# ---- a stream, from its audio to its last word
+
+
+async def spoken(acme: Any) -> Stream:
+    """A stream of acme's of half a second, all of it processed and all finals said."""
+    link = HandLink()
+    granted = replace(grant(), tenant_id=acme.tenant.id, project_id=acme.project.id, key_id=acme.key.id)
+    query = b"encoding=linear16&sample_rate=16000&callback=http://127.0.0.1:9999/"
+    stream = Stream(house(link), granted, parameters.parse(query), "s")
+    await stream.open()
+    link.stream = stream
+    await stream.hear(bytes(16_000))
+    await stream.obey(CloseStream())
+    stream.receive_from_worker(Ended(stream="s", epoch=1, processed=8000))
+    return stream
+
+
+def called_back(stream: Stream) -> dict[str, Any]:
+    (sent,) = stream.house.callbacks.callbacks  # type: ignore[attr-defined]
+    body: dict[str, Any] = json.loads(sent.body)
+    return body
+
+
+async def test_the_last_word_has_the_receipt_of_all_that_is_billed(acme: Any, rival: Any) -> None:
+    stream = await spoken(acme)
+    message = await stream.message()
+    assert isinstance(message, Summary)
+    assert message.receipt is not None
+    body = json.loads(message.receipt["body"])
+    assert (body["request_id"], body["ms"], body["project"]) == ("s", 500, str(acme.project.id))
+    assert called_back(stream)["receipt"] == message.receipt
+    assert await stream.message() is None
+
+
+@pytest.mark.usefixtures("chain_held")
+async def test_who_leaves_while_it_is_made_is_still_called_back_and_once(acme: Any) -> None:
+    stream = await spoken(acme)
+    waiting = asyncio.create_task(stream.message())
+    await asyncio.sleep(0)
+    assert receipts._under_way == 1
+    stream.leave()
+    assert called_back(stream)["receipt"] is None
+    assert await waiting is None
+    assert called_back(stream)["type"] == "Metadata"

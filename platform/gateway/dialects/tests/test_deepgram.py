@@ -122,6 +122,14 @@ def test_the_summary_is_what_the_sdk_reads() -> None:
     assert (read.duration, read.sha256, read.request_id, read.channels) == (1.5, "ab", "id-1", 1)
 
 
+def test_the_summary_has_the_receipt_or_says_that_there_is_none_yet() -> None:
+    receipt = {"body": "{}", "key": "k", "signature": "s", "hash": "h"}
+    for one in (receipt, None):
+        said = json.loads(encode(Summary(1500, "ab", 1500, one), ABOUT))
+        assert said["receipt"] == one
+        ListenV1Metadata.model_validate(said)
+
+
 def test_an_error_is_what_the_sdk_reads() -> None:
     read = ListenV1Error.model_validate(json.loads(encode(Problem(WorkerLost()), ABOUT)))
     assert read.code == "worker_lost"

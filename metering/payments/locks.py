@@ -10,6 +10,7 @@ from django.db import connection
 
 SPEAKING = 0x73746F75  # of a customer and meter
 ASKING = 0x73746F76  # whether a customer owes
+RUNNING = 0x73746F77  # a task
 
 
 @contextmanager

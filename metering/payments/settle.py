@@ -21,7 +21,7 @@ from metering import cycles
 from metering.models import Account, MeterIntent
 from metering.models.outbox import IntentState
 from metering.payments import client, retries, summaries
-from metering.payments.errors import PaymentsError
+from metering.payments.errors import PaymentsError, Permanent
 from tenants.scope import staff_scope
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ def settle_due(*, now: datetime | None = None, limit: int = 200) -> int:
         except PaymentsError as error:
             log.warning("doubtful meter events of %s are settled later: %s", hour.starts_at, error)
             _later(hour, now)
+            if not isinstance(error, Permanent):
+                break  # Stripe is away
     return settled
 
 

@@ -17,7 +17,7 @@ from metering.ledger.accounts import locked_account
 from metering.models import Account
 from metering.models.accounts import Standing
 from metering.payments import client, locks
-from metering.payments.errors import PaymentsError
+from metering.payments.errors import PaymentsError, Permanent
 from tenants.scope import staff_scope, tenant_scope
 from tenants.services.audit import record
 
@@ -82,6 +82,8 @@ def refresh_all(now: datetime | None = None) -> int:
             looked_at += 1
         except PaymentsError as error:
             log.warning("tenant %s: its standing stays as it is for now: %s", account.tenant_id, error)
+            if not isinstance(error, Permanent):
+                break  # Stripe is away; the others are asked about in the next run
     return looked_at
 
 

@@ -73,7 +73,9 @@ def handle_due(limit: int = 200, *, now: datetime | None = None) -> int:
         event = _claimed(now or timezone.now())
         if event is None:
             break
-        handled += _handle(event, now or timezone.now())
+        if not _handle(event, now or timezone.now()):
+            break  # if Stripe is away, the others wait for the next run rather than for each its time
+        handled += 1
     return handled
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from config.celery import app
-from metering.payments import sync, tasks
+from metering.payments import deliver, locks, sync, tasks, webhooks
 from metering.payments.tests.books import change, enter, intents
 
 TASKS = {
@@ -56,6 +57,28 @@ def test_usage_reaches_the_provider_by_tasks_alone(stripe: Any, acme: Any, rival
     tasks.end_grace()
     assert {one.state for one in intents(acme)} == {"delivered"}
     assert len(stripe.control("received")["events"]) == 2
+
+
+def test_a_stripe_that_does_not_answer_takes_few_threads(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(deliver, "deliver_due", lambda: ran.append("deliver"))
+    monkeypatch.setattr(webhooks, "handle_due", lambda: ran.append("webhooks"))
+    busy = connection.copy()
+    try:
+        with busy.cursor() as cursor:
+            for name in ("deliver 4", "deliver 3", "deliver 2", "webhooks 1"):
+                cursor.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [locks.RUNNING, name])
+            tasks.deliver_due()
+            tasks.handle_webhooks()
+            assert ran == ["deliver"]  # the fourth
+            cursor.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [locks.RUNNING, "deliver 1"])
+            tasks.deliver_due()
+            assert ran == ["deliver"]
+    finally:
+        busy.close()
+    tasks.deliver_due()
+    tasks.handle_webhooks()
+    assert ran == ["deliver", "deliver", "webhooks"]
 
 
 @pytest.mark.parametrize("file", ["docker-compose.yml", "ops/local/stack.py"])

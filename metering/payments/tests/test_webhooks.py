@@ -113,7 +113,7 @@ def test_what_nobody_cares_for_is_done_with() -> None:
 
 def test_what_failed_is_handled_again_and_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(one: WebhookEvent, now: object) -> str:
-        raise Transient("Stripe is away")
+        raise Transient("Stripe is away")  # it ends the run; the others wait for the next one
 
     monkeypatch.setitem(handlers.HANDLERS, "ping", away)
     post(event())

@@ -146,7 +146,10 @@ async def test_the_last_word_has_the_receipt_of_all_that_is_billed(acme: Any, ri
 
 
 @pytest.mark.usefixtures("chain_held")
-async def test_who_leaves_while_it_is_made_is_still_called_back_and_once(acme: Any) -> None:
+async def test_who_leaves_while_it_is_made_is_still_called_back_and_once(
+    acme: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "WITHIN_S", 0.2)
     stream = await spoken(acme)
     waiting = asyncio.create_task(stream.message())
     await asyncio.sleep(0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from celery import current_app
 from django.core.mail import send_mail
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from config.celery import app
 from metering.models import Account
 from tenants.models import Tenant
 
@@ -31,6 +31,6 @@ def send(address: str, subject: str, text: str) -> None:
 def _hand_over(address: str, subject: str, text: str) -> None:
     """To a task: a mail server that is slow holds nothing up here. A broker that is away costs the mail."""
     try:
-        current_app.send_task(TASK, args=[address, subject, text], retry=False, ignore_result=True)
+        app.send_task(TASK, args=[address, subject, text], retry=False, ignore_result=True)
     except (OSError, OperationalError) as error:
         log.warning("%s: the broker did not take an e-mail: %s", TASK, type(error).__name__)

@@ -53,7 +53,7 @@ def test_a_customer_is_told_by_mail_once_it_is_true(
     acme: Any, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     sent: list[list[str]] = []
-    monkeypatch.setattr(notices.current_app, "send_task", lambda name, args, **_: sent.append(args))
+    monkeypatch.setattr(notices.app, "send_task", lambda name, args, **_: sent.append(args))
     change(acme.tenant.id, actor=None, standing="suspended")
     with django_capture_on_commit_callbacks(execute=True):
         change(acme.tenant.id, actor=None, standing="good", email="books@acme.example")
@@ -81,7 +81,7 @@ def test_a_broker_that_is_away_costs_the_mail_and_nothing_else(
     def away(*args: object, **options: object) -> None:
         raise notices.OperationalError
 
-    monkeypatch.setattr(notices.current_app, "send_task", away)
+    monkeypatch.setattr(notices.app, "send_task", away)
     with django_capture_on_commit_callbacks(execute=True):
         change(acme.tenant.id, actor=None, email="books@acme.example")
         change(acme.tenant.id, actor=None, standing="suspended")

@@ -15,6 +15,7 @@ from metering.invoices.errors import CreditNoteRefused
 from metering.invoices.tests.month import entries, line, plan, put_on, use, utc
 from metering.ledger.accounts import account_of
 from metering.models import Invoice
+from stenogate import bill
 from tenants.errors import RoleNotAllowed
 from tenants.models import AuditEntry
 from tenants.scope import tenant_scope
@@ -37,6 +38,7 @@ def test_all_of_an_invoice_is_given_back(
     assert (note.number, note.kind, note.total) == ("CN-2024-000001", "credit_note", Decimal("10.00"))
     document = note.document
     assert document["corrects"] == {"number": "2024-000001", "issued_on": "2024-02-03", "total": "10.00"}
+    assert bill.check(document) == []
     assert (document["total"], document["reason"]) == ("10.00", "It was a trial.")
     entry = entries(acme)[-1]
     assert (entry.kind, entry.amount, entry.reference) == ("credit", -10, "credit_note:CN-2024-000001")

@@ -16,6 +16,7 @@ from metering.invoices import finalise, finalise_due
 from metering.invoices.errors import NothingToInvoice, PeriodNotOver
 from metering.invoices.tests.month import entries, line, plan, put_on, settle, take_back, use, utc
 from metering.models import Invoice, LedgerEntry
+from stenogate import bill
 from tenants.errors import RoleNotAllowed
 from tenants.models import AuditEntry
 from tenants.scope import staff_scope, tenant_scope
@@ -240,6 +241,7 @@ def test_a_month_agrees_with_its_raw_ranges(acme: Any, rival: Any, clock: Any) -
         reckoned(total, *(FIRST, SECOND, OTHER)[which][kind]) for (which, kind), total in ms.items()
     )
     document = invoice.document
+    assert bill.check(document) == []
     assert Fraction(document["subtotal"]) == expected
     assert Fraction(document["total"]) == Fraction(int(expected * 100 + Fraction(1, 2)), 100)
     assert invoice.ms == sum(ms.values()) == sum(one["ms"] for one in document["streams"])

@@ -25,6 +25,7 @@ from metering.invoices.tests.month import (
 )
 from metering.models import Counter
 from metering.plans import create_version
+from stenogate import bill
 from tenants.scope import tenant_scope
 
 JANUARY = date(2024, 1, 1)
@@ -37,7 +38,10 @@ def priced(acme: Any, rival: Any, clock: Any) -> None:
 
 
 def of(household: Any, month: date = JANUARY) -> dict[str, Any]:
-    return draft(household.tenant.id, month)
+    """What the customer's own check has nothing against."""
+    document = draft(household.tenant.id, month)
+    assert bill.check(document) == []
+    return document
 
 
 def types(document: dict[str, Any]) -> list[tuple[str, int, str]]:

@@ -62,12 +62,14 @@ def currency(value: object) -> str:
 
 
 def email(value: object) -> str:
-    if value != "":
+    if not isinstance(value, str):
+        raise SettingMalformed("This is no e-mail address.")
+    if value:
         try:
             validate_email(value)
         except ValidationError as error:
             raise SettingMalformed("This is no e-mail address.") from error
-    return str(value)
+    return value
 
 
 def grace_until(value: object) -> datetime | None:

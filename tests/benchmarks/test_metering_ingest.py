@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.benchmarks import metering_ingest
 
 
-def test_a_small_one_measures_each_part() -> None:
+# A dozen processes that each start Django, one after the other, and a Celery among them.
+@pytest.mark.timeout(400)
+def test_a_small_one_measures_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metering_ingest, "PROCESSES", 1)
     figures = metering_ingest.measure((8000,), 1000, celery_events=1000, steady_s=1.0, cost_events=2000)
     for name in ("old_events_per_s", "batch_events_per_s", "posted_events_per_s", "celery_events_per_s"):
         assert figures[name] > 0

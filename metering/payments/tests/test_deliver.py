@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import timedelta
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from django.db import connection
 from metering import outbox
 from metering.ledger.accounts import account_of
 from metering.models import MeterIntent
-from metering.payments import deliver, locks, retries, summaries
+from metering.payments import client, deliver, locks, retries, summaries, sync
 from metering.payments.tests.books import NOON, change, enter, intents, states
+from metering.periods import period_of
 from tenants.scope import staff_scope
 
 NEXT = NOON + timedelta(hours=1, minutes=5)
@@ -215,3 +218,30 @@ def test_two_who_deliver_at_once_say_each_once_and_never_both_to_one_customer(
     found = intents(acme) + intents(rival)
     assert [(one.state, one.attempts) for one in found] == [("delivered", 1)] * 20
     assert received(stripe, acme) == {"stenogate_audio_ms": 9000, "stenogate_amount_usd": 900}
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles"])
+def test_the_months_of_both_have_the_same_entries_in_any_time_zone(
+    zone: str, stripe: Any, acme: Any, rival: Any
+) -> None:
+    """Usage around the turns of months, told twice a day; the provider's invoice is the ledger's period."""
+    stripe.control("grace", seconds=72 * 3600)
+    stripe.control("clock", at="2026-10-01T00:00:00+00:00")
+    sync.Sync().tenants([acme.tenant, rival.tenant])
+    stripe.control("payments", customer=account_of(acme.tenant.id).customer, outcome="succeed")
+    around = [datetime(2026, 10, 30, 23, 30, tzinfo=UTC), datetime(2026, 11, 29, 23, 30, tzinfo=UTC)]
+    owed = Counter[date]()
+    for n, at in enumerate(start + k * timedelta(hours=3) for start in around for k in range(20)):
+        period = period_of(at, zone).first_day
+        owed[period] += 1_000_000 + n
+        enter(acme, 1000, f"1.{n:06}", processed_at=at, period=period)
+        if n % 5 == 4:
+            stripe.control("clock", at=at.isoformat())
+            outbox.fill(now=at, force=True)
+            deliver.deliver_due(now=at)
+    stripe.control("clock", at=(at + timedelta(days=5)).isoformat())
+    made = client.connect().v1.invoices.list({"customer": account_of(acme.tenant.id).customer}).data
+    found = {datetime.fromtimestamp(one.period_start, UTC).date(): one for one in made}
+    for period in (date(2026, 10, 1), date(2026, 11, 1)):
+        ours = (Decimal(owed[period]) / 10_000).quantize(Decimal(1), ROUND_HALF_UP)
+        assert (found[period].status, found[period].total) == ("paid", ours), period

@@ -5,17 +5,20 @@ All of it may be done again: an event is stored once, a credit has a reference, 
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.db.models import Q
 
 from metering import services
 from metering.events import INFERENCE_LOG, UsageEvent
 from metering.ledger.append import NewEntry, append
+from metering.ledger.errors import BillingError
 from metering.ledger.post import post_due
 from metering.models import Difference, Reconciliation
 from metering.models.ledger import EntryKind
@@ -23,7 +26,10 @@ from metering.models.reconciliation import Action, DifferenceKind
 from metering.reconcile.compare import CREDITED, REPLAYED, Finding
 from tenants.scope import staff_scope
 
+log = logging.getLogger(__name__)
+
 POST_AT_ONCE = 5000
+RECORD_AT_ONCE = 2000
 APPEND_AT_ONCE = 200
 
 
@@ -61,9 +67,10 @@ def allowed(finding: Finding, *, conservative: bool, dry_run: bool) -> Action:
     return Action(finding.action)
 
 
-def replay(findings: Iterable[Finding]) -> int:
+def replay(findings: Sequence[Finding]) -> None:
     """What the inference log has and the ledger has not becomes usage like any other."""
-    return services.record([_event(one) for one in findings])
+    for at in range(0, len(findings), RECORD_AT_ONCE):
+        services.record([_event(one) for one in findings[at : at + RECORD_AT_ONCE]])
 
 
 def credit(tenant: UUID, findings: Sequence[Finding]) -> None:
@@ -79,15 +86,19 @@ def post(tenant: UUID) -> None:
 def mend(findings: Sequence[Finding], conservative: set[UUID], dry_run: bool) -> dict[Finding, Action]:
     """Do what may be done. Says of each what that was."""
     done = {one: allowed(one, conservative=one.tenant in conservative, dry_run=dry_run) for one in findings}
-    replay(one for one, action in done.items() if action is Action.REPLAYED)
+    replay([one for one, action in done.items() if action is Action.REPLAYED])
     credits: dict[UUID, list[Finding]] = defaultdict(list)
     for one, action in done.items():
         if action is Action.CREDITED:
             credits[one.tenant].append(one)
-    for tenant, its in credits.items():
-        credit(tenant, its)
-    for tenant in sorted({one.tenant for one, action in done.items() if action is Action.REPLAYED}):
-        post(tenant)
+    replayed = {one.tenant for one, action in done.items() if action is Action.REPLAYED}
+    for tenant in sorted(replayed | credits.keys()):
+        try:
+            credit(tenant, credits[tenant])
+            post(tenant)
+        except (BillingError, DatabaseError):
+            # One tenant's trouble holds up no other; what still differs is raised.
+            log.exception("reconcile: the ledger of tenant %s", tenant)
     return done
 
 
@@ -105,6 +116,23 @@ def as_found(finding: Finding, action: Action) -> Found:
         finding.ms,
         detail=detail,
     )
+
+
+def joined(found: Sequence[Found]) -> list[Found]:
+    """Neighbours with the same story are one: a log comes in pieces of seconds, a stream lasts for hours."""
+    whole: list[Found] = []
+    for one in found:
+        last = whole[-1] if whole else None
+        if (
+            last
+            and last.to_ms is not None
+            and replace(one, from_ms=0, to_ms=0, ms=0) == replace(last, from_ms=0, to_ms=0, ms=0)
+            and one.from_ms == last.to_ms
+        ):
+            whole[-1] = replace(last, to_ms=one.to_ms, ms=last.ms + one.ms)
+        else:
+            whole.append(one)
+    return whole
 
 
 def still_there(found: Found) -> Found:

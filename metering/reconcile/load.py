@@ -14,7 +14,7 @@ from metering.reconcile.compare import Entry, Log, Logs, Record, Stored, Stream
 from tenants.scope import staff_scope
 
 TENANTS_AT_ONCE = 50
-STREAMS_AT_ONCE = 500
+STREAMS_AT_ONCE = 200
 DAY = timedelta(days=1)
 
 Name = tuple[UUID, str]  # of a stream: its tenant's, its own

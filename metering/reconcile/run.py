@@ -85,9 +85,11 @@ def _streams(day: date, names: Sequence[load.Name], logs: Logs, dry_run: bool, s
         done = apply.mend(look(batch), conservative, dry_run)
         mended = {(one.tenant, one.stream) for one, action in done.items() if _mends(action)}
         left = {_place(one) for one in look(sorted(mended))}
+        told = []
         for finding, action in done.items():
             one = apply.as_found(finding, action)
-            found.append(apply.still_there(one) if _mends(action) and _place(finding) in left else one)
+            told.append(apply.still_there(one) if _mends(action) and _place(finding) in left else one)
+        found += apply.joined(told)
         say(f"looked at {min(number * load.STREAMS_AT_ONCE, len(names))} of {len(names)} streams")
     return found
 

@@ -28,8 +28,9 @@ def ended(household: Any, request_id: str = "s", billed_ms: int = 3000, **change
                 **{
                     "tenant": str(household.tenant.id), "project": str(household.project.id),
                     "key": str(household.key.id), "request_id": request_id, "kind": "live",
-                    "path": "/v1/listen", "started_at": now, "ended_at": now, "outcome": "done", "status": 200,
-                    "audio_ms": billed_ms, "billed_ms": billed_ms, "channels": 1, "model": "m", "version": "", "language": "",
+                    "path": "/v1/listen", "started_at": now, "ended_at": now, "outcome": "done",
+                    "status": 200, "audio_ms": billed_ms, "billed_ms": billed_ms, "channels": 1, "model": "m",
+                    "version": "", "language": "",
                     "region": "local", "worker": "w", "tags": ("call",), **changes,
                 }
             )

@@ -3,6 +3,7 @@
 InvoiceError
 ├── PeriodMalformed      this is no billing period
 ├── PeriodNotOver        it may still change, or is not over at all
+├── EarlierFirst         an earlier period has no invoice yet
 ├── NothingToInvoice     no ledger entry is in it
 ├── LedgerDisagrees      the ledger's amounts are not those of its own prices
 ├── MixedCurrencies      its entries have no sum
@@ -30,6 +31,12 @@ class PeriodNotOver(InvoiceError):
     """Usage of this period may still come. A draft shows what there is until now."""
 
     code = "period_not_over"
+
+
+class EarlierFirst(InvoiceError):
+    """Invoices are made in the order of their periods."""
+
+    code = "earlier_first"
 
 
 class NothingToInvoice(InvoiceError):

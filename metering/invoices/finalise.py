@@ -14,7 +14,13 @@ from config import env
 from metering import periods
 from metering.invoices import numbers
 from metering.invoices.document import Final
-from metering.invoices.errors import InvoiceError, LedgerDisagrees, NothingToInvoice, PeriodNotOver
+from metering.invoices.errors import (
+    EarlierFirst,
+    InvoiceError,
+    LedgerDisagrees,
+    NothingToInvoice,
+    PeriodNotOver,
+)
 from metering.invoices.read import document_of, period_named, tally_of, today
 from metering.ledger.accounts import locked_account
 from metering.ledger.post import post_due
@@ -74,6 +80,11 @@ def _write(account: Account, period: Period, now: datetime, actor: Actor) -> Inv
     found = tally_of(account, period)
     if not found.all.count:
         raise NothingToInvoice()
+    earlier = _next_open(account.tenant_id, _last_final(account.tenant_id))
+    if earlier is not None and earlier < period.first_day:
+        raise EarlierFirst(
+            f"{earlier:%Y-%m} has no invoice yet. Invoices are made in the order of their periods."
+        )
     issued_on = today(account, now)
     due_on = issued_on + timedelta(days=env.PAYMENT_TERM_DAYS.read())
     document, problems = document_of(account, period, found, Final(issued_on, due_on))
@@ -126,13 +137,19 @@ def _due(tenant_id: UUID, time_zone: str, now: datetime) -> list[date]:
 
 
 def _open_periods(tenant_id: UUID, time_zone: str, now: datetime) -> Iterator[date]:
-    """From one period with entries to the next, each by one look into the index."""
-    final = Invoice.objects.filter(tenant_id=tenant_id, kind=InvoiceKind.INVOICE.value).order_by("-period")
-    last = final.values_list("period", flat=True).first() or date.min
-    while True:
-        entries = LedgerEntry.objects.filter(tenant_id=tenant_id, period__gt=last).order_by("period", "seq")
-        found = entries.values_list("period", flat=True).first()
-        if found is None or not periods.frozen(periods.of_month(found, time_zone), now):
-            return
+    """Those that are frozen. As invoices are made in order, nothing is missing before the last one."""
+    found = _next_open(tenant_id, _last_final(tenant_id))
+    while found is not None and periods.frozen(periods.of_month(found, time_zone), now):
         yield found
-        last = found
+        found = _next_open(tenant_id, found)
+
+
+def _last_final(tenant_id: UUID) -> date:
+    final = Invoice.objects.filter(tenant_id=tenant_id, kind=InvoiceKind.INVOICE.value).order_by("-period")
+    return final.values_list("period", flat=True).first() or date.min
+
+
+def _next_open(tenant_id: UUID, last: date) -> date | None:
+    """The next period with entries after `last`: one look into the index."""
+    entries = LedgerEntry.objects.filter(tenant_id=tenant_id, period__gt=last).order_by("period", "seq")
+    return entries.values_list("period", flat=True).first()

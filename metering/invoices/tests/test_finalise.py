@@ -13,7 +13,7 @@ import pytest
 from django.db import ProgrammingError, connection, transaction
 
 from metering.invoices import finalise, finalise_due
-from metering.invoices.errors import NothingToInvoice, PeriodNotOver
+from metering.invoices.errors import EarlierFirst, NothingToInvoice, PeriodNotOver
 from metering.invoices.tests.month import entries, line, plan, put_on, settle, take_back, use, utc
 from metering.models import Invoice, LedgerEntry
 from stenogate import bill
@@ -79,6 +79,16 @@ def test_without_entries_there_is_no_invoice_and_no_number(acme: Any, rival: Any
     with pytest.raises(NothingToInvoice):
         finalise(acme.tenant.id, FEBRUARY, clock.set(2024, 3, 3))
     assert finalise(acme.tenant.id, JANUARY, clock.now).number == "2024-000001"
+
+
+@pytest.mark.usefixtures("used")
+def test_a_period_waits_for_those_before_it(acme: Any, rival: Any, clock: Any) -> None:
+    use(acme, clock.set(2024, 2, 10), "february")
+    with pytest.raises(EarlierFirst, match="2024-01 has no invoice yet"):
+        finalise(acme.tenant.id, FEBRUARY, clock.set(2024, 3, 3))
+    assert [one.period for one in finalise_due(clock.now) if one.tenant_id == acme.tenant.id] == [
+        JANUARY, FEBRUARY,
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("used")
@@ -156,7 +166,10 @@ def test_many_at_once_leave_no_gap_and_give_no_number_twice(acme: Any, rival: An
     def run(number: int) -> None:
         start.wait()
         try:
-            for tenant, month in Random(number).sample(wanted, len(wanted)):
+            # Everybody in an order of their own, but each tenant's months one after the other.
+            order = Random(number).sample(wanted, len(wanted))
+            months = {tenant: sorted(month for one, month in wanted if one == tenant) for tenant, _ in wanted}
+            for tenant, month in [(tenant, months[tenant].pop(0)) for tenant, _ in order]:
                 made.append(finalise(tenant, month, clock.now).number)
         except BaseException as error:
             failed.append(error)

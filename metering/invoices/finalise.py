@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -16,13 +16,13 @@ from metering.invoices import numbers
 from metering.invoices.document import Final
 from metering.invoices.errors import (
     EarlierFirst,
-    InvoiceError,
     LedgerDisagrees,
     NothingToInvoice,
     PeriodNotOver,
 )
 from metering.invoices.read import document_of, period_named, tally_of, today
 from metering.ledger.accounts import locked_account
+from metering.ledger.errors import BillingError
 from metering.ledger.post import post_due
 from metering.models import Account, Invoice, LedgerEntry
 from metering.models.invoices import InvoiceKind
@@ -116,7 +116,9 @@ def _write(account: Account, period: Period, now: datetime, actor: Actor) -> Inv
     return invoice
 
 
-def finalise_due(now: datetime | None = None) -> list[Invoice]:
+def finalise_due(
+    now: datetime | None = None, tell: Callable[[Invoice], object] = lambda invoice: None
+) -> list[Invoice]:
     """Of every tenant, every period that is frozen and has no invoice. One tenant's trouble is named in the
     log and keeps no other waiting; the next run tries it again."""
     now = now or timezone.now()
@@ -125,9 +127,12 @@ def finalise_due(now: datetime | None = None) -> list[Invoice]:
         accounts = list(Account.objects.values_list("tenant_id", "time_zone").order_by("tenant_id"))
     for tenant_id, time_zone in accounts:
         try:
-            made += [finalise(tenant_id, first_day, now) for first_day in _due(tenant_id, time_zone, now)]
-        except InvoiceError as error:
-            log.error("metering.finalise_invoices: tenant %s: %s: %s", tenant_id, error.code, error)
+            for first_day in _due(tenant_id, time_zone, now):
+                made.append(finalise(tenant_id, first_day, now))
+                tell(made[-1])
+        except (BillingError, ValueError) as error:
+            code = getattr(error, "code", type(error).__name__)
+            log.error("metering.finalise_invoices: tenant %s: %s: %s", tenant_id, code, error)
     return made
 
 

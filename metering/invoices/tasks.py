@@ -8,6 +8,7 @@ from celery import shared_task
 
 from metering.invoices.finalise import finalise_due
 from metering.invoices.mail import send
+from metering.models import Invoice
 
 log = logging.getLogger(__name__)
 
@@ -15,9 +16,12 @@ log = logging.getLogger(__name__)
 @shared_task(name="metering.finalise_invoices")
 def finalise_invoices() -> None:
     """Every hour; what one run leaves, the next one takes."""
-    for invoice in finalise_due():
+
+    def tell(invoice: Invoice) -> None:
         log.info("metering.finalise_invoices: %s is final", invoice.number)
         mail_invoice.delay(str(invoice.id))
+
+    finalise_due(tell=tell)
 
 
 @shared_task(

@@ -38,6 +38,8 @@ _schedule: dict[str, dict[str, Any]] = {
     },
 }
 
+# Behind a full queue each turn of a second would be too old when it is taken, and none would ever be.
+_EXPIRES = {"metering.post": 30}
 # What is due of the ledger, payments and receipts. A turn that nobody took before the next one is forgotten.
 for _task, _seconds in {
     "metering.post": 1,
@@ -52,7 +54,7 @@ for _task, _seconds in {
     _schedule[_task] = {
         "task": _task,
         "schedule": _seconds,
-        "options": {"expires": _seconds},
+        "options": {"expires": _EXPIRES.get(_task, _seconds)},
     }
 
 _schedule["metering.finalise_invoices"] = {

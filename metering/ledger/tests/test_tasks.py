@@ -42,9 +42,9 @@ def test_one_tenants_trouble_holds_up_no_other(
 
 
 def test_beat_calls_each_of_them_and_none_piles_up() -> None:
-    for task, every in (("metering.post", 1), ("metering.turn_period", 60)):
+    for task, every, expires in (("metering.post", 1, 30), ("metering.turn_period", 60, 60)):
         assert app.conf.beat_schedule[task]["schedule"] == every
-        assert app.conf.beat_schedule[task]["options"]["expires"] == every
+        assert app.conf.beat_schedule[task]["options"]["expires"] == expires
         app.loader.import_default_modules()
         assert task in app.tasks
 

@@ -48,11 +48,11 @@ WITH stored AS (
     WHERE EXISTS (SELECT 1 FROM tenants_tenant t WHERE t.id = e.tenant)
     ORDER BY e.place
     ON CONFLICT DO NOTHING
-    RETURNING id, tenant_id, event_id
+    RETURNING id, tenant_id, event_id, to_ms
 ), unposted AS (
     INSERT INTO metering_unposted (event_id, tenant_id) SELECT id, tenant_id FROM stored
 )
-SELECT tenant_id, event_id FROM stored
+SELECT tenant_id, event_id, to_ms FROM stored
 """
 _KNOWN = """
 SELECT e.place
@@ -73,8 +73,10 @@ def record(events: Iterable[UsageEvent]) -> int:
     for tenant_id, mine in _units(ordered):
         with _scope(tenant_id):
             stored = _store(mine)
-            # Of those with one id only the longest can have been stored: it comes first.
-            again = _not_known([event for event in mine if (event.tenant, event.event_id) not in stored])
+            # By their ends too: of two with one id the longer may have been left out, and the shorter not.
+            again = _not_known(
+                [event for event in mine if (event.tenant, event.event_id, event.to_ms) not in stored]
+            )
         total += len(stored)
         for (tenant, stream), group in groupby(again, key=lambda event: (event.tenant, event.stream)):
             total += _clip(UUID(tenant), stream, list(group))
@@ -99,7 +101,7 @@ def _scope(tenant_id: UUID | None) -> AbstractContextManager[None]:
     return staff_scope() if tenant_id is None else tenant_scope(tenant_id)
 
 
-def _store(events: Sequence[UsageEvent]) -> set[tuple[str, str]]:
+def _store(events: Sequence[UsageEvent]) -> set[tuple[str, str, int]]:
     with connection.cursor() as cursor:
         cursor.execute(
             _STORE,
@@ -119,7 +121,7 @@ def _store(events: Sequence[UsageEvent]) -> set[tuple[str, str]]:
                 [event.source for event in events],
             ],
         )
-        return {(str(tenant), event_id) for tenant, event_id in cursor.fetchall()}
+        return {(str(tenant), event_id, to_ms) for tenant, event_id, to_ms in cursor.fetchall()}
 
 
 def _not_known(events: Sequence[UsageEvent]) -> list[UsageEvent]:

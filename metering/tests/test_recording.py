@@ -66,6 +66,13 @@ def test_of_two_with_one_id_the_longer_counts_in_either_order(acme: Any) -> None
     assert [union(ranges(acme, stream)) for stream in "stu"] == [[(0, 9)]] * 3
 
 
+def test_of_two_with_one_id_the_longer_may_overlap_what_the_shorter_does_not(acme: Any) -> None:
+    record([usage(acme, 8, 10)])
+    assert record([usage(acme, 0, 5), usage(acme, 0, 12)]) == 3
+    assert ranges(acme) == [(0, 5), (5, 8), (8, 10), (10, 12)]
+    assert is_consistent(acme)
+
+
 def test_a_part_keeps_what_the_event_said(acme: Any) -> None:
     at = timezone.now() - timedelta(hours=3)
     record([usage(acme, 0, 5)])

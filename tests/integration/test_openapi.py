@@ -35,7 +35,7 @@ BEYOND_A_SCHEMA = re.compile(
     r"|period, start|project|key|region)\b"
     r"|bad_body body: give expiration_date or time_to_live_in_seconds, not both"
     r"|bad_body (comment|tags|expiration_date|amount|email|legal_name|address|tax_id|time_zone)\b"
-    r"|bad_body Prepaid credit is bought in amounts"
+    r"|bad_body (Prepaid credit is bought in amounts|The page needs somewhere)"
     r"|(name_missing|expiry_past|scope_unknown|setting_malformed|time_zone_unknown) "
 )
 

@@ -81,7 +81,12 @@ class PortalRequest(Schema):
     page: Literal["portal", "setup", "credit"] = Field(
         default="portal", description="What was paid and how; set up how to pay; buy prepaid credit."
     )
-    return_url: str = Field(default="", max_length=500, description="Where to come back to.")
+    return_url: str = Field(
+        default="",
+        max_length=500,
+        pattern=r"^(https?://[!-~]+)?$",
+        description="Where to come back to; this service's own address, if it is not given.",
+    )
     amount: Money | None = Field(default=None, description="Of prepaid credit to buy.", examples=["50.00"])
 
 

@@ -113,6 +113,7 @@ def test_without_a_payment_provider_there_is_no_page_to_pay_on(
     answer = ask.post(PORTAL, {"return_url": "https://acme.example"})
     assert (answer.status, answer.code) == (503, "payments_not_configured")
     assert ask.post(PORTAL, {"page": "credit"}).code == "bad_body"
+    assert ask.post(PORTAL, {"return_url": "javascript:alert(1)"}).code == "bad_body"
     assert ask.post(PORTAL, {"amount": "5"}).code == "bad_body"
 
 

@@ -36,6 +36,7 @@ FOLDERS = [
     "tests/acceptance",
     "tests/benchmarks",
     "tests/contract",
+    "tests/crash",
     "tests/integration",
 ]
 # Each says in a README what always holds there and what is not promised.
@@ -60,6 +61,7 @@ LONGER: dict[str, str] = {}  # a file over MAX_LINES, and why it is not split
 NOT_A_MODULE: dict[str, str] = {
     "inference_worker/engines/tests/test_contract.py": "what every engine has in common",
     "inference_worker/engines/nemo/tests/test_equality.py": "that it says what NeMo's own pipeline says",
+    "metering/reconcile/tests/test_month.py": "what a month's raw streams come to, reckoned another way",
     "ops/deploy/tests/test_compose.py": "docker-compose.yml and the Dockerfile",
     "platform/gateway/tests/test_session_properties.py": "what no order of events can break in a session",
     "tenants/tests/test_isolation.py": "what every model of tenants has in common",

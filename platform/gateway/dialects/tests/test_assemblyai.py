@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from assemblyai.streaming.v3._base import _BaseStreamingClient
+from assemblyai.streaming.v3.models import TerminationEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,6 +130,13 @@ def test_the_end_is_whole_seconds_and_ends_the_turn() -> None:
     assert termination == {"type": "Termination", "audio_duration_seconds": 2, "session_duration_seconds": 4}
     assert isinstance(termination["session_duration_seconds"], int)
     assert client.dialect.farewell(Close(1000)) == Close(1000)
+
+
+def test_the_end_has_the_receipt_and_the_sdk_reads_past_it() -> None:
+    receipt = {"body": "{}", "key": "k", "signature": "s", "hash": "h"}
+    (termination,) = Client().hear(Summary(2400, "", 2400, receipt))
+    assert termination["receipt"] == receipt
+    assert TerminationEvent.model_validate(termination).audio_duration_seconds == 2
 
 
 @pytest.mark.parametrize(

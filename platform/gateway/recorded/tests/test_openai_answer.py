@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -17,6 +19,17 @@ def test_json() -> None:
 
 def verbose(*, words: bool, segments: bool) -> dict[str, object]:
     return openai_answer.verbose_answer(HEARD, language="en", words=words, segments=segments, temperature=0.2)
+
+
+def test_an_answer_has_its_receipt_where_there_is_one() -> None:
+    receipt = {"body": "{}", "key": "k", "signature": "s", "hash": "h"}
+    signed = replace(HEARD, summary=replace(HEARD.summary, receipt=receipt))
+    verbose = openai_answer.verbose_answer(
+        signed, language="en", words=False, segments=False, temperature=0.0
+    )
+    for answer in (openai_answer.json_answer(signed), verbose, openai_answer.done(signed)):
+        assert answer["receipt"] == receipt
+    assert "receipt" not in openai_answer.done(HEARD)
 
 
 def test_verbose_json_with_segments() -> None:

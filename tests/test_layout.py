@@ -55,7 +55,9 @@ DOMAINS = [
     "tenants",
 ]
 MAX_LINES = 400
-LONGER: dict[str, str] = {}  # a file over MAX_LINES, and why it is not split
+LONGER: dict[str, str] = {  # a file over MAX_LINES, and why it is not split
+    "metering/migrations/0003_billing.py": "what makemigrations wrote, in one step because its tables need each other",
+}
 
 # Test files that are named after something else than a module, and after what.
 NOT_A_MODULE: dict[str, str] = {

@@ -17,8 +17,8 @@ STREAM = 50
 USAGE = """
 INSERT INTO metering_usageevent (tenant_id, project_id, key_id, event_id, stream, from_ms, to_ms, kind, model,
     region, worker, tags, processed_at, source, recorded_at)
-SELECT t.id, t.id, t.id, 'old-' || n / %(stream)s || ':' || n %% %(stream)s * 3000, 'old-' || n / %(stream)s,
-    n %% %(stream)s * 3000, (n %% %(stream)s + 1) * 3000, 'live', 'parakeet', 'eu', 'worker-1',
+SELECT t.id, t.id, t.id, 'grown-' || n / %(stream)s || ':' || n %% %(stream)s * 3000,
+    'grown-' || n / %(stream)s, n %% %(stream)s * 3000, (n %% %(stream)s + 1) * 3000, 'live', 'parakeet', 'eu', 'worker-1',
     '{call,bench}', now() - (%(most)s - n) * interval '360 days' / %(most)s, 'gateway', now()
 FROM generate_series(%(least)s, %(most)s - 1) n
 JOIN (SELECT id, row_number() OVER (ORDER BY slug) - 1 AS place, count(*) OVER () AS many
@@ -66,8 +66,8 @@ def grow(rows: int) -> dict[str, Any]:
         cursor.execute(ACCOUNTS)
         cursor.execute("SELECT count(*) FROM metering_ledgerentry")
         there = cursor.fetchone()[0]
-        cursor.execute("SELECT COALESCE(max(split_part(substr(stream, 5), ':', 1)::bigint), -1) + 1 FROM "
-                       "metering_usageevent WHERE stream LIKE 'old-%%'")  # fmt: skip
+        cursor.execute("SELECT COALESCE(max(split_part(substr(stream, 7), ':', 1)::bigint), -1) + 1 FROM "
+                       "metering_usageevent WHERE stream LIKE 'grown-%%'")  # fmt: skip
         least = cursor.fetchone()[0] * STREAM
         cursor.execute("SELECT COALESCE(max(id), 0) FROM metering_usageevent")
         after = cursor.fetchone()[0]

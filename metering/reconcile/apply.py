@@ -24,7 +24,12 @@ from metering.models import Difference, Reconciliation
 from metering.models.ledger import EntryKind
 from metering.models.reconciliation import Action, DifferenceKind
 from metering.reconcile.compare import CREDITED, REPLAYED, Finding
+from metering.reconcile.errors import NotOpen
 from tenants.scope import staff_scope
+from tenants.services.audit import record
+
+# How the detail begins of what a person has closed.
+BY_HAND = "closed by hand: "
 
 log = logging.getLogger(__name__)
 
@@ -139,13 +144,22 @@ def still_there(found: Found) -> Found:
     return replace(found, action=Action.RAISED, detail=f"was {found.action.value}, and still differs")
 
 
-def keep(run: Reconciliation, found: Sequence[Found], now: datetime, whose: Sequence[UUID] | None) -> None:
-    """Write the differences down, and close those of the day that are gone. A dry run closes nothing."""
+def keep(
+    run: Reconciliation, found: Sequence[Found], now: datetime, whose: Sequence[UUID] | None
+) -> list[Found]:
+    """Write the differences down, and close those of the day that are gone. A dry run closes nothing. What
+    is left is handed back: neither mended, nor closed before by somebody who had looked."""
+    left = [one for one in found if not one.mended]
     with staff_scope():
         if run.dry_run:
             Difference.objects.bulk_create(_row(run, one, now, open_=False) for one in found)
-            return
+            return left
         of_day = Q(day=run.day) if whose is None else Q(day=run.day, tenant_id__in=list(whose))
+        settled = {
+            (*_same(row), row.ms, row.value)
+            for row in Difference.objects.filter(of_day, open=False, detail__startswith=BY_HAND)
+        }
+        found = [one for one in found if one.mended or (*one.same, one.ms, one.value) not in settled]
         known = {_same(row): row for row in Difference.objects.filter(of_day, open=True)}
         fresh = []
         for one in found:
@@ -162,6 +176,20 @@ def keep(run: Reconciliation, found: Sequence[Found], now: datetime, whose: Sequ
         Difference.objects.bulk_create(fresh, batch_size=1000)
         gone = [row.pk for row in known.values()]
         Difference.objects.filter(pk__in=gone).update(open=False, closed_at=now)
+    return [one for one in found if not one.mended]
+
+
+def close(number: int, because: str, now: datetime) -> Difference:
+    """Somebody has looked. The same difference is not raised again, one of another size is."""
+    with staff_scope():
+        row = Difference.objects.select_for_update().filter(pk=number, open=True).first()
+        if row is None:
+            raise NotOpen(number)
+        row.open, row.closed_at = False, now
+        row.detail = f"{BY_HAND}{because} ({row.detail})"[:300]
+        row.save(update_fields=["open", "closed_at", "detail"])
+        record(None, row.tenant_id, "difference.closed", row.tenant_id, difference=number, because=because)
+    return row
 
 
 def _row(run: Reconciliation, one: Found, now: datetime, *, open_: bool) -> Difference:

@@ -13,3 +13,10 @@ class AlreadyRunning(ReconcileError):
 
 class DayNotBegun(ReconcileError):
     """That day has not begun yet, by UTC. Name today or a day before."""
+
+
+class NotOpen(ReconcileError):
+    """There is no open difference of this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"There is no open difference #{number}. manage.py reconcile lists them by number.")

@@ -36,9 +36,9 @@ def document(run: Reconciliation, found: Sequence[Difference]) -> dict[str, Any]
         **run.summary,
         "list": [
             {
-                "tenant": one.tenant.slug, "kind": one.kind, "action": one.action, "stream": one.stream,
-                "from_ms": one.from_ms, "to_ms": one.to_ms, "ms": one.ms, "meter": one.meter,
-                "value": one.value, "detail": one.detail, "open": one.open,
+                "id": one.pk, "tenant": one.tenant.slug, "kind": one.kind, "action": one.action,
+                "stream": one.stream, "from_ms": one.from_ms, "to_ms": one.to_ms, "ms": one.ms,
+                "meter": one.meter, "value": one.value, "detail": one.detail, "open": one.open,
             }
             for one in found
         ],
@@ -77,7 +77,8 @@ def line(one: Difference) -> str:
         where += f" [{one.from_ms}, {one.to_ms}) ms"
     if one.meter:
         where = f"{where} meter {one.meter}: {one.value}".strip()
-    return f"{one.tenant.slug}  {where}  {one.action}" + (f": {one.detail}" if one.detail else "")
+    number = f" (#{one.pk})" if one.open and one.pk else ""
+    return f"{one.tenant.slug}  {where}  {one.action}{number}" + (f": {one.detail}" if one.detail else "")
 
 
 def _at(moment: datetime | None) -> str | None:

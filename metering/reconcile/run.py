@@ -50,8 +50,8 @@ def run(
         names = _differing(day, everybody, say) if logs.by_id else []
         found = _streams(day, names, logs, dry_run, say)
         found += _money(day, whose, now, dry_run, say)
-        apply.keep(this, found, now, whose)
-        return _finish(this, found, len(names), len(logs.by_id))
+        left = apply.keep(this, found, now, whose)
+        return _finish(this, found, len(left), len(names), len(logs.by_id))
 
 
 def _post(whose: Sequence[UUID], say: Say) -> None:
@@ -110,7 +110,9 @@ def _begin(day: date, only: UUID | None, dry_run: bool, now: datetime, tenants: 
         )
 
 
-def _finish(this: Reconciliation, found: Sequence[Found], looked_at: int, logs: int) -> Reconciliation:
+def _finish(
+    this: Reconciliation, found: Sequence[Found], left: int, looked_at: int, logs: int
+) -> Reconciliation:
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for one in found:
         its = counts[one.kind.value]
@@ -120,7 +122,7 @@ def _finish(this: Reconciliation, found: Sequence[Found], looked_at: int, logs: 
         "logs": logs,
         "streams": looked_at,
         "differences": len(found),
-        "left": sum(not one.mended for one in found),
+        "left": left,
         "kinds": counts,
     }
     this.finished_at = timezone.now()

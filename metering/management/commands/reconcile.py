@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from metering import reconcile
 from metering.ledger import accounts
-from metering.reconcile import report
+from metering.reconcile import apply, report
 from metering.reconcile.run import differences
 from tenants.models import Tenant
 from tenants.scope import staff_scope
@@ -39,6 +39,11 @@ class Command(BaseCommand):
             "counted twice is credited, and nothing is sent to the payment provider.",
         )
 
+        parser.add_argument(
+            "--close", type=int, metavar="NUMBER", help="Run nothing: somebody has looked at this difference."
+        )
+        parser.add_argument("--because", metavar="TEXT", help="With --close: what they found.")
+
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = self._tenant(options["tenant"])
         if options["conservative"] is not None:
@@ -46,6 +51,9 @@ class Command(BaseCommand):
                 raise CommandError("--conservative needs --tenant: whose?")
             accounts.change(tenant, actor=None, conservative=options["conservative"] == "on")
             self.stdout.write(f"Conservative mode of {options['tenant']} is {options['conservative']}.")
+            return
+        if options["close"] is not None:
+            self._close(options["close"], options["because"])
             return
         day = options["day"] or timezone.now().date() - timedelta(days=1)
         try:
@@ -59,6 +67,15 @@ class Command(BaseCommand):
             self.stdout.write(report.text(run, found), ending="")
         if run.summary["left"]:
             sys.exit(1)
+
+    def _close(self, number: int, because: str | None) -> None:
+        if not because:
+            raise CommandError("--close needs --because: what did you find?")
+        try:
+            closed = apply.close(number, because, timezone.now())
+        except reconcile.ReconcileError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"Difference #{number} ({closed.kind}, {closed.day}) is closed.")
 
     def _say(self, text: str) -> None:
         self.stderr.write(text)

@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from metering.ledger.accounts import account_of
 from metering.reconcile.run import _alone
-from metering.reconcile.tests.book import ledger, ship, use
+from metering.reconcile.tests.book import ledger, noted, ship, use
+from tenants.models import AuditEntry
+from tenants.scope import tenant_scope
 
 pytestmark = pytest.mark.django_db
 
@@ -67,6 +69,24 @@ def test_conservative_mode_is_switched_and_nothing_is_run(acme: Any, rival: Any)
     assert ledger(acme, "a") == 500
 
 
+def test_what_somebody_has_closed_is_not_raised_again_unless_it_grows(acme: Any, rival: Any) -> None:
+    use(acme, "a", (0, 500), at=YESTERDAY)
+    ship(rival, "b", (0, 1), at=YESTERDAY)
+    ship(acme, "s", (0, 500), at=YESTERDAY)
+    ship(rival, "s", (0, 500), at=YESTERDAY)
+    assert ran("--day", DAY)[0] == 1
+    for number in [one.pk for one in noted(open=True)]:
+        assert "is closed" in ran("--close", str(number), "--because", "both of one house")[1]
+    assert ran("--day", DAY)[0] == 0
+    assert noted(open=True) == []
+    with tenant_scope(acme.tenant.id):
+        entry = AuditEntry.objects.get(action="difference.closed")
+    assert entry.details["because"] == "both of one house"
+    ship(acme, "s", (500, 700), at=YESTERDAY)
+    assert ran("--day", DAY)[0] == 1
+    assert {(one.tenant_id, one.ms) for one in noted(open=True)} == {(acme.tenant.id, 700)}
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
@@ -74,6 +94,8 @@ def test_conservative_mode_is_switched_and_nothing_is_run(acme: Any, rival: Any)
         (["--day", "2999-01-01"], "has not begun"),
         (["--tenant", "nobody"], "no tenant 'nobody'"),
         (["--conservative", "on"], "needs --tenant"),
+        (["--close", "1"], "needs --because"),
+        (["--close", "1", "--because", "x"], "no open difference #1"),
     ],
 )
 def test_what_is_wrong_is_named(args: list[str], says: str, acme: Any, rival: Any) -> None:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from metering import reconcile
+from metering.ledger.append import NewEntry, append
+from metering.models.ledger import EntryKind
+from metering.reconcile import load
+from metering.reconcile.compare import compare
+from metering.reconcile.tests.book import DAY, NOON, ship, use
+
+pytestmark = pytest.mark.django_db
+
+
+def cut(rng: random.Random, end: int) -> list[tuple[int, int]]:
+    edges = sorted({0, end, *(rng.randrange(end + 1) for _ in range(rng.randrange(4)))})
+    return list(pairwise(edges))
+
+
+def test_the_sets_in_postgresql_and_the_ranges_here_find_the_same_streams(acme: Any, rival: Any) -> None:
+    """Whatever is lost, double, settled, credited, cut in other places or heard by two workers."""
+    rng = random.Random(11)
+    for number in range(60):
+        house, name = rng.choice([acme, rival]), f"s{number}"
+        end = rng.choice([700, 700, 900])
+        ranges = [one for one in cut(rng, end) if rng.random() > 0.1]
+        if ranges:
+            ship(house, name, *ranges, settled=rng.choice([None, None, 700, 650]))
+        if rng.random() < 0.3:
+            ship(house, name, (rng.randrange(700), 700), epoch=2)
+        told = [one for one in cut(rng, 700) if rng.random() > 0.1]
+        if told:
+            use(house, name, *told)
+        if told and rng.random() < 0.3:
+            start, stop = told[-1]
+            back = NewEntry(
+                EntryKind.CORRECTION, "a test", ms=start - stop, stream=name, from_ms=start, to_ms=stop
+            )
+            append(house.tenant.id, [back])
+    everybody = load.tenants()
+    names = [(house.tenant.id, f"s{number}") for house in (acme, rival) for number in range(60)]
+    logs = load.logs(DAY, give_up=True)
+    expected = {(one.tenant, one.name) for one in load.streams(names) if compare(one, logs)}
+    assert set(load.differing(DAY, everybody)) == expected
+    assert 10 < len(expected) < 50  # else it would say nothing
+    reconcile.run(DAY, now=NOON + timedelta(days=3))
+    left = {(one.tenant, one.name) for one in load.streams(names) if compare(one, logs)}
+    assert set(load.differing(DAY, everybody)) == left
+
+
+def test_batches_are_whole() -> None:
+    assert [list(one) for one in load.batches(range(5), 2)] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_day_is_of_utc() -> None:
+    start, end = load.bounds(DAY)
+    assert (start.isoformat(), end - start) == ("2026-11-20T00:00:00+00:00", timedelta(days=1))
+
+
+def test_strangers_are_those_of_the_days_around(acme: Any, rival: Any) -> None:
+    ship(acme, "s", (0, 500), at=NOON - timedelta(days=1))
+    ship(acme, "long ago", (0, 500), at=NOON - timedelta(days=9))
+    for name in ("s", "long ago", "mine"):
+        use(rival, name, (0, 500))
+    names = [(rival.tenant.id, name) for name in ("s", "long ago", "mine")]
+    assert load.strangers(DAY, names) == {"s": sorted([acme.tenant.id, rival.tenant.id])}
+    assert load.strangers(DAY, []) == {}

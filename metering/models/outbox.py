@@ -66,7 +66,7 @@ class ProviderObject(models.Model):
 
 
 class WebhookEvent(models.Model):
-    """Kept before it is answered, handled by a task, once. Ours: whose it is is only known when it is read."""
+    """Kept before it is answered, handled by a task, once. Ours: whose it is shows when it is read."""
 
     provider_id = models.CharField(max_length=255, unique=True)
     type = models.CharField(max_length=100)

@@ -67,8 +67,8 @@ class Unposted(models.Model):
 
 
 class Unsettled(models.Model):
-    """A stream that has ended and whose minimum charge nobody has looked at yet. Made in the transaction of its
-    entry in the request log, gone in that of the look."""
+    """A stream that has ended and whose minimum charge nobody has looked at yet. Made in the transaction of
+    its entry in the request log, gone in that of the look."""
 
     request = models.BigIntegerField(primary_key=True)  # of Request.id
     tenant = models.ForeignKey(

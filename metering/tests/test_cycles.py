@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from metering import cycles
 
+# Without a zone, as hypothesis wants them.
+FIRST, LAST = datetime(2024, 1, 1), datetime(2027, 12, 31)  # noqa: DTZ001
 NOVEMBER = date(2026, 11, 1)
 
 
@@ -51,9 +53,9 @@ def test_a_subscription_of_a_later_month_takes_what_is_older_at_its_beginning():
 
 
 @given(
-    st.datetimes(datetime(2024, 1, 1), datetime(2027, 12, 31)),
+    st.datetimes(FIRST, LAST),
     st.dates(date(2024, 1, 1), date(2027, 12, 31)),
-    st.datetimes(datetime(2024, 1, 1), datetime(2027, 12, 31)),
+    st.datetimes(FIRST, LAST),
 )
 def test_whatever_comes_is_told_of_a_moment_that_the_provider_takes(processed, period, now):
     now = now.replace(tzinfo=UTC)

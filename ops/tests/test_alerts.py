@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ RULES = [
     for rule in group["rules"]
 ]
 RUNBOOKS = sorted(path for path in (OPS / "runbooks").glob("*.md") if path.name != "README.md")
-METRIC = re.compile(r"\b(?:worker|stenogate_billing)_[a-z_]+")
+METRIC = re.compile(r"\b(?:worker|stenogate_billing|stenogate_gateway)_[a-z_]+")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def metrics() -> set[str]:
     telemetry.watch_log(lambda: 0, lambda: 0.0)
     for labelled in (telemetry.state, telemetry.refused, telemetry.ended):
         labelled.labels("x")
+    import_module("gateway.telemetry")  # tells of itself as it is read
     billing.tell(Health({"lost": 1}, 0, 0, 0, 0, 0, 0))
     return set(METRIC.findall((telemetry.page() + generate_latest()).decode()))
 

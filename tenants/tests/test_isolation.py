@@ -50,7 +50,8 @@ def make_row(model, tenant, **given):
 
 
 def required(field):
-    numbered = field.primary_key and field.get_internal_type() != "BigIntegerField"
+    given = field.related_model is not None or field.get_internal_type() == "BigIntegerField"
+    numbered = field.primary_key and not given
     return not (field.null or field.has_default() or numbered or getattr(field, "auto_now_add", False))
 
 

@@ -44,6 +44,24 @@ def _killed(service: str, how: signal.Signals = signal.SIGKILL) -> Callable[[Sce
     return break_
 
 
+def _hangs(service: str) -> Callable[[Scene], None]:
+    """It stands still until others have given it up, then goes on as if nothing had been."""
+
+    def break_(scene: Scene) -> None:
+        pid = scene.stack.pids[service]
+        os.killpg(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: _given_up(scene), BACK_S, f"somebody to miss {service}")
+        finally:
+            os.killpg(pid, signal.SIGCONT)
+
+    return break_
+
+
+def _given_up(scene: Scene) -> bool:
+    return scene.stack.health()[0] == 503
+
+
 def _all_killed(scene: Scene) -> None:
     """Whatever is ours, at the same moment, and the broker with it."""
     before = scene.stack.pids
@@ -112,11 +130,13 @@ def _send(scene: Scene) -> dict[str, int] | None:
 ROWS = [
     Row("gateway killed", _killed("gateway")),
     Row("worker killed", _killed("worker")),
+    Row("worker hangs", _hangs("worker")),
     Row("Celery worker killed", _killed("celery")),
     Row("payments worker killed", _while_it_sends("callbacks")),
     Row("Valkey killed", _killed("valkey")),
     Row("Valkey flushed", _flushed),
     Row("PostgreSQL restarted", _killed("postgres", signal.SIGINT)),
+    Row("PostgreSQL crashed", _killed("postgres", signal.SIGQUIT)),
     Row("Stripe killed", _killed("stripe")),
     Row("all at once", _all_killed),
     Row("Stripe 500 before", _trouble(kind="status", status=500, when="before", times=2)),

@@ -16,7 +16,7 @@ from tenants.errors import AccessError
 from tests.documentation import names
 
 DOCUMENTS = names.documents()
-TASKS = {"metering.finalise_invoices", "metering.record_usage"}
+TASKS = {"metering.finalise_invoices", "metering.post", "metering.record_usage"}
 # In backticks and capitals, and not a variable of the environment.
 OTHER_CAPITALS = {"WIRE_VERSION", "UNIQUE", "WHERE", "CHANGELOG", "YOUR_KEY", "NULLIF"}
 

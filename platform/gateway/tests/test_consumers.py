@@ -66,7 +66,9 @@ class HandLink:
         self.open_now.discard(stream)
 
     def give_back(self, placement: Placement, processed: int) -> None:
-        self.send(placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)])
+        self.send(
+            placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)]
+        )
         self.release(placement.address, placement.stream)
 
 

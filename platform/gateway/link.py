@@ -202,7 +202,7 @@ class Link:
             worker.streams.pop(stream, None)
 
     def give_back(self, placement: Placement, processed: int) -> None:
-        """The stream is not to be there, after all, or no longer; we have heard of it as far as `processed`."""
+        """The stream is not to be there, after all, or no longer; we have heard of it until `processed`."""
         self.send(
             placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)]
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,22 +45,29 @@ def _killed(service: str, how: signal.Signals = signal.SIGKILL) -> Callable[[Sce
     return break_
 
 
-def _hangs(service: str) -> Callable[[Scene], None]:
+def _hangs(service: str, given_up: Callable[[Scene], bool]) -> Callable[[Scene], None]:
     """It stands still until others have given it up, then goes on as if nothing had been."""
 
     def break_(scene: Scene) -> None:
         pid = scene.stack.pids[service]
         os.killpg(pid, signal.SIGSTOP)
         try:
-            wait_for(lambda: _given_up(scene), BACK_S, f"somebody to miss {service}")
+            wait_for(lambda: given_up(scene), BACK_S, f"somebody to miss {service}")
         finally:
             os.killpg(pid, signal.SIGCONT)
 
     return break_
 
 
-def _given_up(scene: Scene) -> bool:
+def _no_workers(scene: Scene) -> bool:
     return scene.stack.health()[0] == 503
+
+
+def _no_streams(scene: Scene) -> bool:
+    """The worker has let go of all."""
+    port = scene.stack.environ["WORKER_PORT"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        return "\nworker_active_streams 0.0\n" in page.read().decode()
 
 
 def _all_killed(scene: Scene) -> None:
@@ -130,7 +138,8 @@ def _send(scene: Scene) -> dict[str, int] | None:
 ROWS = [
     Row("gateway killed", _killed("gateway")),
     Row("worker killed", _killed("worker")),
-    Row("worker hangs", _hangs("worker")),
+    Row("worker hangs", _hangs("worker", _no_workers)),
+    Row("gateway hangs", _hangs("gateway", _no_streams)),
     Row("Celery worker killed", _killed("celery")),
     Row("payments worker killed", _while_it_sends("callbacks")),
     Row("Valkey killed", _killed("valkey")),

@@ -49,7 +49,7 @@ BY_NAME: dict[str, Task[Any, Any]] = {UsageEvent.task: record_usage, Request.tas
 
 
 def _store(
-    task: str, raw: list[dict[str, Any]], parse: Callable[[object], T], store: Callable[[list[T]], None]
+    task: str, raw: list[dict[str, Any]], parse: Callable[[object], T], store: Callable[[list[T]], object]
 ) -> None:
     good: list[T] = []
     for one in raw if isinstance(raw, list) else [raw]:

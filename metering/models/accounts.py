@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from enum import StrEnum
+from typing import Any
 
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-MONEY = {"max_digits": 20, "decimal_places": 6}  # of a currency's unit; an invoice rounds once, at its end
+# Of a currency's unit; an invoice rounds once, at its end.
+MONEY: dict[str, Any] = {"max_digits": 20, "decimal_places": 6}
 
 
 class Mode(StrEnum):

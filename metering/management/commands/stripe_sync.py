@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from metering.payments import sync
 from metering.payments.errors import PaymentsError
-from tenants.models import Tenant, TenantState
+from tenants.access import TenantState
+from tenants.models import Tenant
 from tenants.scope import staff_scope
 
 

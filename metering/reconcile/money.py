@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,13 +18,14 @@ from metering.models.invoices import InvoiceKind
 from metering.models.outbox import METERS, IntentState
 from metering.models.reconciliation import Action, DifferenceKind
 from metering.payments import summaries
-from metering.payments.errors import PaymentsError
+from metering.payments.errors import PaymentsError, RateLimited
 from metering.reconcile.apply import Found
 from metering.reconcile.load import bounds
 from tenants.scope import staff_scope, tenant_scope
 
 # The provider takes nothing older than 35 days.
 CAN_BE_SENT_FOR = timedelta(days=34)
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds
 OURS = "reconcile-"  # how the identifiers of what we send begin
 
 
@@ -96,7 +98,7 @@ def _provider(account: Account, meter: str, day: date, now: datetime, dry_run: b
     intended = _intended(account.tenant_id, meter, start, end)
     identifier = f"{OURS}{account.tenant_id.hex}-{meter}-{day:%Y%m%d}-{intended}"
     try:
-        has = summaries.totals(account, meter, start, end)
+        has = _totals(account, meter, start, end)
     except PaymentsError as error:
         return [
             Found(
@@ -131,6 +133,16 @@ def _provider(account: Account, meter: str, day: date, now: datetime, dry_run: b
                 },
             )  # fmt: skip
     return [Found(account.tenant_id, kind, action, meter=meter, value=abs(intended - has), detail=detail)]
+
+
+def _totals(account: Account, meter: str, start: datetime, end: datetime) -> int:
+    """The provider takes so many questions a second: with many customers it says no, and is asked again."""
+    for pause in PAUSES:
+        try:
+            return summaries.totals(account, meter, start, end)
+        except RateLimited as error:
+            time.sleep(max(pause, min(error.retry_after, PAUSES[-1])))
+    return summaries.totals(account, meter, start, end)
 
 
 def _intended(tenant_id: UUID, meter: str, start: datetime, end: datetime) -> int:

@@ -16,6 +16,7 @@ from metering.models.reconciliation import Action, DifferenceKind
 from metering.payments import deliver
 from metering.payments.names import MS_EVENT
 from metering.plans import create_version
+from metering.reconcile import money
 from metering.reconcile.money import Meter, decide
 from metering.reconcile.tests.book import DAY, NOON, noted, ship, use
 from tenants import services
@@ -139,6 +140,18 @@ def test_a_provider_that_does_not_answer_is_asked_another_time(stripe: Any, acme
     assert set(run.summary["kinds"]["unsent"]) == {"waiting", "ms"}
     assert "could not be asked" in noted(open=True)[0].detail
     assert reconcile.run(DAY, now=LATER).summary["left"] == 0
+
+
+def test_a_provider_that_is_asked_too_often_is_asked_again(
+    stripe: Any, acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used(acme, 700)
+    send()
+    paused: list[float] = []
+    monkeypatch.setattr(money.time, "sleep", paused.append)
+    stripe.control("faults", path="/v1/billing/meters/*", times=3, status=429, retry_after=3)
+    assert reconcile.run(DAY, now=LATER).summary["differences"] == 0
+    assert paused == [3, 3, 4]
 
 
 def test_in_conservative_mode_nothing_is_sent(stripe: Any, acme: Any, rival: Any) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from metering import cycles
@@ -100,15 +100,17 @@ def _hours(now: datetime) -> list[Hour]:
 def _settle(hour: Hour, now: datetime) -> int:
     with staff_scope():
         account = Account.objects.get(tenant_id=hour.tenant_id)
-        if _of(hour).filter(state=IntentState.SENDING.value).exists():
-            # One more that may be in the sum, and may be said again. It is delivered or doubtful soon.
-            _of(hour).filter(state=IntentState.DOUBTFUL.value).update(next_at=now + retries.LONGEST_PAUSE)
-            return 0
+    if _is_unsteady(hour, now):
+        return 0
     account.customer = hour.customer  # of then
     total = summaries.totals(account, hour.meter, hour.starts_at, hour.starts_at + HOUR)
+    if _is_unsteady(hour, now):  # something was said while we asked
+        return 0
     with staff_scope():
         doubtful = list(_of(hour).filter(state=IntentState.DOUBTFUL.value).order_by("id").select_for_update())
-        sure = _of(hour).filter(state=IntentState.DELIVERED.value).aggregate(sum=Sum("value"))["sum"] or 0
+        # What is delivered from here on is not in the sum.
+        known = _of(hour).filter(state=IntentState.DELIVERED.value, settled_at__lte=now - summaries.LAG)
+        sure = known.aggregate(sum=Sum("value"))["sum"] or 0
         reading = arrived([intent.value for intent in doubtful], total - int(sure))
         for place, intent in enumerate(doubtful):
             if reading is None:
@@ -119,6 +121,17 @@ def _settle(hour: Hour, now: datetime) -> int:
                 replace(intent, now)
             intent.save(update_fields=["state", "settled_at", "error"])
     return len(doubtful)
+
+
+def _is_unsteady(hour: Hour, now: datetime) -> bool:
+    """One more may be in the sum or not: it may be said again, or was delivered so lately that the sum may
+    lack it. It is in the sum, or doubtful too, soon; the doubtful ones wait for that."""
+    with staff_scope():
+        lately = Q(state=IntentState.DELIVERED.value, settled_at__gt=now - summaries.LAG)
+        if not _of(hour).filter(Q(state=IntentState.SENDING.value) | lately).exists():
+            return False
+        _of(hour).filter(state=IntentState.DOUBTFUL.value).update(next_at=now + retries.LONGEST_PAUSE)
+        return True
 
 
 def replace(intent: MeterIntent, now: datetime) -> MeterIntent | None:

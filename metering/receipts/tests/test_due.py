@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from metering.ledger.append import NewEntry, append
@@ -131,6 +135,52 @@ def test_one_that_cannot_be_had_keeps_no_other_from_its_customer(
     turn()
     assert receipts(acme) == [("b", 1, 5000)]
     assert (waiting(acme), "receipt of stream a: ValueError" in caplog.text) == (1, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_posted_while_a_receipt_is_made_is_in_the_next_one(
+    acme: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used(acme, stream(acme, "r", 5000))
+    ended(acme, "r", 5000)
+    while due.look_through_ledger():
+        pass
+    entries_of = due.statements.entries_of
+    looked = threading.Event()
+
+    def beside() -> None:
+        used(acme, {**stream(acme, "r", 8000), "from_ms": 5000})
+        due.look_through_ledger()
+        looked.set()
+        connection.close()
+
+    thread = threading.Thread(target=beside)
+
+    def read(request_id: str) -> Any:
+        found = entries_of(request_id)
+        if not thread.ident:
+            thread.start()
+            wait_until_true(lambda: looked.is_set() or somebody_waits())
+        return found
+
+    monkeypatch.setattr("metering.receipts.statements.entries_of", read)
+    due.issue_due(timezone.now() + timedelta(minutes=1))
+    thread.join()
+    turn(ABANDONED + timedelta(minutes=1))
+    assert receipts(acme) == [("r", 1, 5000), ("r", 2, 8000)]
+
+
+def wait_until_true(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from django.db.models import F, Max, Min, QuerySet, Sum
+from django.db.models import F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
@@ -125,11 +125,8 @@ def _before_this_hour(entries: QuerySet[LedgerEntry], now: datetime) -> QuerySet
 
 
 def _intents(account: Account, from_seq: int, to_seq: int, now: datetime) -> list[MeterIntent]:
-    entries = LedgerEntry.objects.filter(
-        tenant_id=account.tenant_id, seq__range=(from_seq, to_seq), currency=account.currency
-    )
     rows = (
-        entries.filter(kind__in=CHARGED)
+        charged(account, from_seq, to_seq)
         .order_by()
         .values(hour=TruncHour("processed_at"), in_period=F("period"))
         .annotate(first=Min("processed_at"), all_ms=Sum("ms"), all_amount=Sum("amount"))
@@ -144,6 +141,14 @@ def _intents(account: Account, from_seq: int, to_seq: int, now: datetime) -> lis
             if value:
                 made.append(_intent(account, meter, from_seq, to_seq, hour, value, part.first_at, now))
     return made
+
+
+def charged(account: Account, from_seq: int, to_seq: int) -> QuerySet[LedgerEntry]:
+    """What the provider is told of these entries. What cost nothing may be in another currency: it is of
+    before the account had prices, and with them its currency."""
+    its = Q(currency=account.currency) | Q(amount=0)
+    entries = LedgerEntry.objects.filter(its, tenant_id=account.tenant_id, kind__in=CHARGED)
+    return entries.filter(seq__range=(from_seq, to_seq))
 
 
 def _intent(

@@ -77,9 +77,11 @@ class Tally:
 def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo) -> Tally:
     found = Tally()
     for entry in entries:
-        if found.currency not in ("", entry.currency):
-            raise MixedCurrencies(found.currency, entry.currency, entry.seq)
-        found.currency = entry.currency
+        # What cost nothing may be of before the account had prices, and with them its currency.
+        if entry.amount or entry.waived:
+            if found.currency not in ("", entry.currency):
+                raise MixedCurrencies(found.currency, entry.currency, entry.seq)
+            found.currency = entry.currency
         found.first_seq = found.first_seq or entry.seq
         found.last_seq = entry.seq
         found.all.add(entry)

@@ -174,10 +174,8 @@ def _intents(account: Account, meter: str, day: date) -> list[Found]:
         made = ours.filter(from_seq__gte=reach["low"], to_seq__lte=reach["high"])
         made = made.exclude(state=IntentState.DROPPED.value)
         told = int(made.aggregate(sum=Sum("value"))["sum"] or 0)
-        sums = LedgerEntry.objects.filter(
-            tenant_id=account.tenant_id, seq__range=(reach["low"], reach["high"]),
-            kind__in=outbox.CHARGED, currency=account.currency,
-        ).aggregate(ms=Sum("ms"), amount=Sum("amount"))  # fmt: skip
+        entries = outbox.charged(account, reach["low"], reach["high"])
+        sums = entries.aggregate(ms=Sum("ms"), amount=Sum("amount"))
     ledger = int(sums["ms"] or 0) if meter == outbox.MS else outbox.millionths(Decimal(sums["amount"] or 0))
     if ledger == told:
         return []

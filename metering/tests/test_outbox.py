@@ -41,6 +41,14 @@ def test_an_hour_becomes_one_intent_a_meter(customers: None, acme: Any, rival: A
     assert outbox.fill(now=NEXT) == 0
 
 
+def test_what_was_free_before_the_account_had_its_currency_is_told_too(customers: None, acme: Any) -> None:
+    enter(acme, 1000, "0.000000")
+    change(acme, currency="EUR")
+    enter(acme, 2000, "0.000200")
+    outbox.fill(now=NEXT)
+    assert [(one.meter, one.value) for one in intents(acme)] == [("amount", 200), ("ms", 3000)]
+
+
 def test_the_hour_that_is_not_over_waits_unless_forced(customers: None, acme: Any) -> None:
     enter(acme)
     enter(acme, processed_at=NOON + HOUR)

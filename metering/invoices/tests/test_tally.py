@@ -65,6 +65,11 @@ def test_two_currencies_have_no_sum() -> None:
         of(entry(1), entry(2, currency="EUR"))
 
 
+def test_what_cost_nothing_has_any_currency() -> None:
+    found = of(entry(1, amount=Decimal(0)), entry(2, currency="EUR"), entry(3, amount=Decimal(0)))
+    assert (found.currency, found.all.ms) == ("EUR", 3000)
+
+
 def test_what_the_price_does_not_give_is_told_and_the_lines_add_up_to_the_ledger() -> None:
     lines, problems = lines_of(of(entry(amount=Decimal("0.5"))), {PRICE.id: PRICE})
     assert [str(problem) for problem in problems] == [

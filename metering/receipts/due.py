@@ -106,8 +106,8 @@ def _settle(tenant_id: UUID, request_id: str, now: datetime) -> None:
         due = ReceiptDue.objects.select_for_update(skip_locked=True).filter(request_id=request_id).first()
         if due is None:
             return  # somebody else has it
-        # Whoever looks through the ledger holds this too. So what is read next is all that has been noted, and
-        # what is noted later makes it due again.
+        # Whoever looks through the ledger holds this too. So what is read next is all that has been noted,
+        # and what is noted later makes it due again.
         ReceiptHead.objects.get_or_create(tenant_id=tenant_id)
         ReceiptHead.objects.select_for_update().get(tenant_id=tenant_id)
         entries = statements.entries_of(request_id)

@@ -6,8 +6,10 @@ The hold set here only stops the audio, as soon as everybody has heard of it.
 
 from __future__ import annotations
 
+import logging
 from datetime import date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 from django.db import connection
 from django.utils import timezone
@@ -20,6 +22,8 @@ from tenants.access import Hold
 from tenants.models import Tenant
 from tenants.scope import staff_scope, tenant_scope
 from tenants.services.audit import record
+
+log = logging.getLogger(__name__)
 
 REASONS = {
     Hold.NONE: "audio is taken again",
@@ -88,15 +92,23 @@ def turn_due(now: datetime | None = None, limit: int = 1000) -> int:
         cursor.execute(_DUE, {"now": now, "limit": limit})
         due = [row[0] for row in cursor.fetchall()]
     for tenant_id in due:
-        with tenant_scope(tenant_id):
-            account = (
-                Account.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
-                .filter(tenant_id=tenant_id)
-                .first()
-            )
-            if account is not None:  # whoever holds it applies it too
-                apply(account, now)
+        try:
+            _turn_one(tenant_id, now)
+        except Exception:
+            # One tenant's trouble holds up no other's turn.
+            log.exception("metering.turn_period: tenant %s", tenant_id)
     return len(due)
+
+
+def _turn_one(tenant_id: UUID, now: datetime) -> None:
+    with tenant_scope(tenant_id):
+        account = (
+            Account.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
+            .filter(tenant_id=tenant_id)
+            .first()
+        )
+        if account is not None:  # whoever holds it applies it too
+            apply(account, now)
 
 
 def charged_in(account: Account, period: date) -> Decimal:

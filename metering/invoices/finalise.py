@@ -133,6 +133,8 @@ def finalise_due(
         except (BillingError, ValueError) as error:
             code = getattr(error, "code", type(error).__name__)
             log.error("metering.finalise_invoices: tenant %s: %s: %s", tenant_id, code, error)
+        except Exception:
+            log.exception("metering.finalise_invoices: tenant %s", tenant_id)
     return made
 
 

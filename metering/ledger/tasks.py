@@ -7,7 +7,6 @@ import smtplib
 import time
 
 from celery import shared_task
-from django.db import DatabaseError
 
 from metering import notices, spend
 from metering.ledger import post
@@ -33,7 +32,7 @@ def post_due() -> None:
             try:
                 if post.post_tenant(tenant_id, AT_ONCE, wait=False) == AT_ONCE:
                     again.append(tenant_id)
-            except DatabaseError:
+            except Exception:
                 log.exception("%s: the ledger of tenant %s", "metering.post", tenant_id)
             if time.monotonic() >= ends:
                 break

@@ -154,6 +154,26 @@ def test_a_new_period_lifts_the_hold_of_a_cap(acme: Any, rival: Any, monkeypatch
     assert spend.turn_due() == 0
 
 
+def test_a_turn_that_fails_keeps_no_other_from_theirs(
+    acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = sorted((acme, rival), key=lambda household: household.tenant.id)
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 10, 20, tzinfo=UTC))
+    for household in (acme, rival):
+        use(household, 0, 20)
+    real = spend.turn
+
+    def turn(its: Account, now: datetime) -> None:
+        if its.tenant_id == first.tenant.id:
+            raise ValueError("its time zone is gone")
+        real(its, now)
+
+    monkeypatch.setattr(spend, "turn", turn)
+    spend.turn_due(datetime(2026, 11, 1, tzinfo=UTC))
+    assert [account(one).period for one in (first, second)] == [date(2026, 10, 1), date(2026, 11, 1)]
+    assert str(first.tenant.id) in caplog.text
+
+
 def test_grace_that_is_over_stops_audio_without_anything_else_happening(acme: Any) -> None:
     now = timezone.now()
     change(acme.tenant.id, actor=None, standing="grace", grace_until=now + timedelta(hours=1))

@@ -151,6 +151,17 @@ def test_one_that_cannot_be_keeps_no_other_waiting(
     assert [one.number for one in made] == ["2024-000001"]
 
 
+@pytest.mark.usefixtures("used")
+def test_one_that_cannot_be_told_of_keeps_no_other_waiting(
+    clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tell(invoice: Invoice) -> None:
+        raise OSError("the broker is away")
+
+    assert len(finalise_due(clock.set(2024, 2, 3), tell)) == 2
+    assert caplog.text.count("the broker is away") == 2
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("used")
 def test_many_at_once_leave_no_gap_and_give_no_number_twice(acme: Any, rival: Any, clock: Any) -> None:

@@ -23,14 +23,15 @@ def test_a_turn_posts_all_that_waits(acme: Any, rival: Any, monkeypatch: pytest.
     assert (len(entries(acme)), len(entries(rival))) == (10, 10)
 
 
+@pytest.mark.parametrize("error", [OperationalError("a row is broken"), ValueError("a counter is below 0")])
 def test_one_tenants_trouble_holds_up_no_other(
-    acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     real = post.post_tenant
 
     def post_tenant(tenant_id: Any, limit: int, *, wait: bool) -> int:
         if tenant_id == acme.tenant.id:
-            raise OperationalError("a row is broken")
+            raise error
         return real(tenant_id, limit, wait=wait)
 
     monkeypatch.setattr(post, "post_tenant", post_tenant)

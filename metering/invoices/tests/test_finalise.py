@@ -159,7 +159,7 @@ def test_one_that_cannot_be_told_of_keeps_no_other_waiting(
         raise OSError("the broker is away")
 
     assert len(finalise_due(clock.set(2024, 2, 3), tell)) == 2
-    assert caplog.text.count("the broker is away") == 2
+    assert caplog.text.count("metering.finalise_invoices: tenant") == 2
 
 
 @pytest.mark.django_db(transaction=True)

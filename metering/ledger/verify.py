@@ -2,7 +2,8 @@
 and what is derived from it as it has to be. It reads row by row, and holds no more than the counters.
 
 What it starts from is the account's head, read first. What came after it is verified too; whether somebody
-put it in who is not the ledger is seen by the head as it is at the end.
+put it in who is not the ledger is seen by the head as it is at the end. Whether all of it was written anew is
+seen by what invoices and receipts say of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from uuid import UUID, uuid4
 
 from django.db import connection
 
-from metering.ledger import rows
+from metering.ledger import rows, witnesses
 from metering.ledger.book import NO_PRICE, Count
 from metering.ledger.chain import START, Line, hash_of
 from metering.models.ledger import EntryKind
@@ -44,7 +45,8 @@ class Finding:
 
     tenant_id: UUID
     seq: int | None
-    what: str  # "changed", "missing", "inserted", "moved", "rated", "head", "counter", "usage"
+    # "changed", "missing", "inserted", "moved", "rated", "rewritten"; "head", "counter", "usage", "receipt"
+    what: str
     detail: str
 
     def __str__(self) -> str:
@@ -90,6 +92,7 @@ def verify(tenant_id: UUID) -> list[Finding]:
 def _findings(tenant_id: UUID) -> Iterator[Finding]:
     with tenant_scope(tenant_id):
         head = _head(tenant_id)
+        invoices = witnesses.of_invoices(tenant_id)
         so_far = Reckoned()
         compared = False
         for line in _stream(tenant_id):
@@ -97,6 +100,9 @@ def _findings(tenant_id: UUID) -> Iterator[Finding]:
                 yield from _compare(tenant_id, so_far, head)
                 compared = True
             yield from _row(tenant_id, so_far, line)
+            for number, its in invoices.pop(line.seq, ()):
+                if its != line.hash.hex():
+                    yield Finding(tenant_id, line.seq, "rewritten", f"invoice {number} was made of another")
             _add(so_far, line)
         if not compared:
             yield from _compare(tenant_id, so_far, head)
@@ -106,6 +112,11 @@ def _findings(tenant_id: UUID) -> Iterator[Finding]:
                 yield Finding(
                     tenant_id, last + 1, "inserted", f"the account's head is {last}, rows go to {so_far.seq}"
                 )
+        for seq, named in sorted(invoices.items()):
+            for number, _ in named:
+                yield Finding(tenant_id, seq, "missing", f"invoice {number} was made up to it")
+        for said in witnesses.of_receipts(tenant_id, MAX_FINDINGS):
+            yield Finding(tenant_id, None, "receipt", said)
 
 
 def _row(tenant_id: UUID, so_far: Reckoned, line: Line) -> Iterator[Finding]:

@@ -188,11 +188,14 @@ def test_the_command_refuses_a_file_by_name(acme: Any, tmp_path: Path, content: 
 def test_the_command_needs_a_plan_and_a_file(acme: Any, tmp_path: Path) -> None:
     for arguments, says in (
         (("set", "default"), "slug of a plan and a file"),
-        (("show", "nothing"), "no such plan"),
+        (("show", "nothing"), "no plan 'nothing'"),
         (("set", "default", str(tmp_path / "none.json")), "cannot be read"),
     ):
         with pytest.raises(CommandError, match=says):
             call_command("prices", *arguments)
     out = StringIO()
-    call_command("prices", "example", stdout=out)
-    assert "per_minute" in out.getvalue()
+    call_command("prices", "example", stdout=out, stderr=StringIO())
+    path = tmp_path / "example.json"
+    path.write_text(out.getvalue())
+    call_command("prices", "set", "default", str(path), stdout=out)
+    assert "default: version 1 from 2027-01-01" in out.getvalue()

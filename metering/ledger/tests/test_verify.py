@@ -241,7 +241,7 @@ def test_the_command_names_what_it_finds_and_fails(ledgers: tuple[Any, Any], tam
     assert "acme: entry 3: changed" in out.getvalue()
     assert "rival" not in out.getvalue()
     call_command("ledger", "verify", tenant="rival", stdout=out)
-    with pytest.raises(CommandError, match="no such tenant"):
+    with pytest.raises(CommandError, match="no tenant 'nobody'"):
         call_command("ledger", "verify", tenant="nobody")
 
 

@@ -15,8 +15,7 @@ from metering.plans import create_version, versions
 from tenants.models import Plan
 from tenants.scope import staff_scope
 
-EXAMPLE = """A file of prices is JSON:
-{
+EXAMPLE = """{
   "currency": "USD",
   "effective_from": "2027-01-01T00:00:00+00:00",
   "minimum_ms": 0,
@@ -24,8 +23,10 @@ EXAMPLE = """A file of prices is JSON:
     {"label": "Audio", "model": "", "kind": "", "region": "", "included_ms": 6000000,
      "tiers": [{"up_to_ms": 60000000, "per_minute": "0.0059"}, {"up_to_ms": null, "per_minute": "0.0043"}]}
   ]
-}
-Without effective_from they take effect as soon as they may; without minimum_ms there is none."""
+}"""
+ABOUT = """That is a file of prices. Without effective_from they take effect as soon as they may; without
+minimum_ms there is none. Empty model, kind or region: all of them. Of the lines that fit audio, the one that
+names most of the three is its price."""
 KNOWN = ("currency", "effective_from", "minimum_ms", "lines")
 
 
@@ -41,17 +42,18 @@ class Command(BaseCommand):
         action, slug, path = options["action"], options["plan"], options["file"]
         if action == "example":
             self.stdout.write(EXAMPLE)
+            self.stderr.write(ABOUT)  # apart, so that the example can be made a file
             return
         with staff_scope():
             plans = list(Plan.objects.filter(slug=slug) if slug else Plan.objects.order_by("slug"))
         if not plans:
-            raise CommandError("There is no such plan.")
+            raise CommandError(f"There is no plan {slug!r}. `prices show` names those that there are.")
         if action == "show":
             for plan in plans:
                 self._show(plan)
             return
         if not slug or path is None:
-            raise CommandError("set needs the slug of a plan and a file.")
+            raise CommandError("set needs the slug of a plan and a file: prices set demo prices.json")
         self._set(plans[0], path)
 
     def _set(self, plan: Plan, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -94,4 +94,4 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise CommandError(f"--day {text}? It takes a day such as 2026-11-20.") from None
+        raise ArgumentTypeError(f"it takes a day such as 2026-11-20, not {text}.") from None

@@ -32,6 +32,11 @@ def test_it_says_what_the_document_says() -> None:
     assert reader.metadata.title == "Invoice 2026-000123"
 
 
+def test_a_stream_is_one_line() -> None:
+    pages, _ = read(invoice(streams=[stream(1) | {"model": "moonshine-tiny-en"}], streams_count=1))
+    assert "moonshine-tiny-en" in pages[-1]
+
+
 def test_the_same_document_is_the_same_file() -> None:
     assert render_pdf(invoice()) == render_pdf(invoice())
 

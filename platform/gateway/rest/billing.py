@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router, Schema
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from gateway.billing_errors import PaymentsNotConfigured, PaymentsUnavailable
 from gateway.errors import BadBody
@@ -66,7 +66,9 @@ class Settings(Schema):
 
 
 class SettingsChange(Schema):
-    """What is not given stays as it is."""
+    """What is not given stays as it is. A name that is not known is refused: a misspelt cap is no cap."""
+
+    model_config = ConfigDict(extra="forbid")
 
     hard_cap: Money | None = Field(None, description="null: no cap.", examples=["100.00"])
     soft_cap: Money | None = Field(None, description="null: no cap.", examples=["80.00"])
@@ -78,6 +80,8 @@ class SettingsChange(Schema):
 
 
 class PortalRequest(Schema):
+    model_config = ConfigDict(extra="forbid")
+
     page: Literal["portal", "setup", "credit"] = Field(
         default="portal", description="What was paid and how; set up how to pay; buy prepaid credit."
     )

@@ -84,6 +84,7 @@ REFUSED = {
     "email": ["nobody", None, "x" * 300],
     "legal_name": ["\x00", None],
     "time_zone": ["Mars/Base", None],
+    "hardcap": ["5"],
 }
 
 
@@ -115,6 +116,7 @@ def test_without_a_payment_provider_there_is_no_page_to_pay_on(
     assert ask.post(PORTAL, {"page": "credit"}).code == "bad_body"
     assert ask.post(PORTAL, {"return_url": "javascript:alert(1)"}).code == "bad_body"
     assert ask.post(PORTAL, {"amount": "5"}).code == "bad_body"
+    assert ask.post(PORTAL, {"pages": "setup"}).code == "bad_body"
 
 
 def test_a_payment_provider_that_does_not_answer_is_said_so(

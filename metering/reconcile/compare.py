@@ -93,13 +93,20 @@ class Log:
 class Logs:
     by_id: Mapping[UUID, Log] = field(default_factory=dict)
     give_up: bool = False  # what is not here by now is not waited for any longer
+    until: datetime | None = None  # as far as that goes: what was processed later may still come
 
     def complete(self, workers: Iterable[str], at: datetime) -> bool:
         """Whether all that these workers did until then is here."""
         wanted = set(workers)
         its = [log for log in self.by_id.values() if not wanted or log.worker in wanted]
         # Of a worker that keeps no log nothing can be said, however long one waits.
-        return self.known(wanted) and (self.give_up or all(_has(log, at) for log in its))
+        return self.known(wanted) and (
+            self.given_up(at - CLOCKS_AGREE_WITHIN) or all(_has(log, at) for log in its)
+        )
+
+    def given_up(self, processed_at: datetime) -> bool:
+        """Whether nothing of that moment is waited for. A stream may go on long after the day in question."""
+        return self.give_up and (self.until is None or processed_at < self.until)
 
     def known(self, workers: Iterable[str]) -> bool:
         return set(workers) <= {log.worker for log in self.by_id.values()}
@@ -107,7 +114,7 @@ class Logs:
     def final(self, record: Record) -> bool:
         """Whether nothing that is still to come can say that less of this record counts."""
         log = self.by_id.get(record.log)
-        return self.give_up or (
+        return self.given_up(record.processed_at) or (
             log is not None and (log.closed or log.complete_until >= record.processed_at + QUIET)
         )
 
@@ -235,10 +242,13 @@ def _to_credit(
         action, detail = WAITING, "the log of its worker is not all here yet"
         if logs.complete(workers, until):
             action, detail = CREDITED, ""
-        elif logs.give_up:
+        elif logs.given_up(until - CLOCKS_AGREE_WITHIN):
             action, detail = RAISED, f"no log of {', '.join(sorted(workers))} has come"
         reference = f"reconcile:{stream.name}:{part[0]}-{part[1]}"
-        found.append(Finding(DOUBLE, action, stream.tenant, stream.name, *part, detail, reference=reference))
+        at = until - CLOCKS_AGREE_WITHIN
+        found.append(
+            Finding(DOUBLE, action, stream.tenant, stream.name, *part, detail, reference=reference, at=at)
+        )
     # Events cannot overlap, so somebody or something else has written to the ledger.
     for part in common(twice, logged):
         detail = "more than once in the ledger: manage.py ledger verify"

@@ -128,12 +128,13 @@ def streams(names: Sequence[Name]) -> list[Stream]:
         for tenant, stream, *rest, tags, processed_at, log in _rows(RECORDS, wanted):
             values = [*rest, tuple(tags), processed_at, log]
             records[tenant, stream].append(Record(*values))
-        entries: dict[Name, list[Entry]] = defaultdict(list)
-        for tenant, stream, *rest in _rows(ENTRIES, wanted):
-            entries[tenant, stream].append(Entry(*rest))
+        # Before entries: what is posted in between is then in both, and not in neither.
         events: dict[Name, list[Stored]] = defaultdict(list)
         for tenant, stream, *rest in _rows(EVENTS, wanted):
             events[tenant, stream].append(Stored(*rest))
+        entries: dict[Name, list[Entry]] = defaultdict(list)
+        for tenant, stream, *rest in _rows(ENTRIES, wanted):
+            entries[tenant, stream].append(Entry(*rest))
     return [Stream(*name, tuple(records[name]), tuple(entries[name]), tuple(events[name])) for name in names]
 
 
@@ -150,12 +151,13 @@ def strangers(day: date, names: Iterable[Name]) -> dict[str, list[UUID]]:
 def logs(day: date, *, give_up: bool) -> Logs:
     """The files of all workers, as far as they may have something of this day."""
     start = bounds(day)[0] - DAY  # a stream may have begun the day before
+    # A worker cannot know of what came after we last heard of it, whatever its clock says.
     rows = _rows(
-        "SELECT log, worker, complete_until, closed FROM metering_inferencelog "
+        "SELECT log, worker, LEAST(complete_until, seen_at), closed FROM metering_inferencelog "
         "WHERE NOT closed OR seen_at >= %(start)s",
         {"start": start},
     )
-    return Logs({log: Log(*rest) for log, *rest in rows}, give_up=give_up)
+    return Logs({log: Log(*rest) for log, *rest in rows}, give_up=give_up, until=bounds(day)[1])
 
 
 def _rows(query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -128,6 +128,19 @@ def test_nothing_is_credited_while_the_log_may_still_come(logs: Logs) -> None:
     assert told(compare(one, replace(logs, give_up=True))) == [(DOUBLE, action, 0, 500)]
 
 
+def test_what_a_stream_did_after_the_day_is_not_given_up_with_it() -> None:
+    """It may have gone on until a moment ago: its log is seconds away."""
+    file = {FILE: Log("worker.1", NOON - timedelta(hours=1), closed=False)}
+    logs = Logs(file, give_up=True, until=NOON)
+    credit = compare(stream([], [entry(0, 500)]), logs)
+    assert told(credit) == [(DOUBLE, WAITING, 0, 500)]
+    assert of_day(credit, NOON - timedelta(hours=1)) == []  # of another day's run
+    assert told(compare(stream([record(0, 500)]), logs)) == [(LOST, WAITING, 0, 500)]
+    before = replace(logs, until=NOON + timedelta(seconds=1))
+    assert told(compare(stream([], [entry(0, 500)]), before)) == [(DOUBLE, CREDITED, 0, 500)]
+    assert told(compare(stream([record(0, 500)]), before)) == [(LOST, REPLAYED, 0, 500)]
+
+
 def test_a_log_that_is_here_past_the_clocks_decides() -> None:
     here = Logs({FILE: Log("worker.1", NOON + CLOCKS_AGREE_WITHIN, closed=False)})
     assert told(compare(stream([], [entry(0, 500)]), here)) == [(DOUBLE, CREDITED, 0, 500)]

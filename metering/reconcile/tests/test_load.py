@@ -6,9 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from metering import reconcile
 from metering.ledger.append import NewEntry, append
+from metering.ledger.post import post_due
 from metering.models.ledger import EntryKind
 from metering.reconcile import load
 from metering.reconcile.compare import compare
@@ -51,6 +53,31 @@ def test_the_sets_in_postgresql_and_the_ranges_here_find_the_same_streams(acme: 
     reconcile.run(DAY, now=NOON + timedelta(days=3))
     left = {(one.tenant, one.name) for one in load.streams(names) if compare(one, logs)}
     assert set(load.differing(DAY, everybody)) == left
+
+
+def test_what_is_posted_while_it_reads_is_not_taken_for_lost(
+    acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship(acme, "s", (0, 500))
+    use(acme, "s", (0, 500), post=False)
+    rows = load._rows
+
+    def read(query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        if query in (load.ENTRIES, load.EVENTS):
+            found = rows(query, parameters)
+            post_due(acme.tenant.id)
+            return found
+        return rows(query, parameters)
+
+    monkeypatch.setattr(load, "_rows", read)
+    (one,) = load.streams([(acme.tenant.id, "s")])
+    assert compare(one, load.logs(DAY, give_up=False)) == []
+
+
+def test_a_worker_whose_clock_is_ahead_knows_nothing_of_the_future(acme: Any) -> None:
+    ahead = timezone.now() + timedelta(hours=5)
+    log = ship(acme, "s", (0, 500), until=ahead, closed=False)
+    assert load.logs(DAY, give_up=False).by_id[log].complete_until < ahead - timedelta(hours=4)
 
 
 def test_batches_are_whole() -> None:

@@ -128,8 +128,9 @@ paid or given; invoices do not change. adjust: a line of the next invoice, above
                 raise CommandError(f"{reference!r} is entry {entry.seq} already, and says something else.")
             balance = Account.objects.get(tenant_id=tenant.id).balance
         was = "" if entry.seq > before else " already"
+        shown = -entry.amount if action == "credit" else entry.amount
         waived = f", {entry.waived} waived" if entry.waived else ""
         self.stdout.write(
-            f"{tenant.slug}: {entry.kind} of {entry.amount} {entry.currency}{waived} "
+            f"{tenant.slug}: {entry.kind} of {shown} {entry.currency}{waived} "
             f"is entry {entry.seq}{was}; the balance is {balance} {entry.currency}."
         )

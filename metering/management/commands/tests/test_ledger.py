@@ -31,7 +31,7 @@ def entries(tenant: Any) -> list[tuple[str, Decimal]]:
 
 
 def test_a_credit_raises_the_balance_of_one_tenant(acme: Any, rival: Any) -> None:
-    assert credit("20.00").endswith("is entry 1; the balance is 20.000000 USD.")
+    assert credit("20.00") == "acme: credit of 20.000000 USD is entry 1; the balance is 20.000000 USD."
     assert entries(acme.tenant) == [("credit", Decimal(-20))]
     assert entries(rival.tenant) == []
     with tenant_scope(acme.tenant.id):

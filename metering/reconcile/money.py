@@ -95,7 +95,7 @@ def accounts(day: date, whose: list[UUID] | None) -> Iterator[Account]:
 
 def _provider(account: Account, meter: str, day: date, now: datetime, dry_run: bool) -> list[Found]:
     start, end = bounds(day)
-    intended = _intended(account.tenant_id, meter, start, end)
+    intended = _intended(account, meter, start, end)
     identifier = f"{OURS}{account.tenant_id.hex}-{meter}-{day:%Y%m%d}-{intended}"
     try:
         has = _totals(account, meter, start, end)
@@ -145,17 +145,19 @@ def _totals(account: Account, meter: str, start: datetime, end: datetime) -> int
     return summaries.totals(account, meter, start, end)
 
 
-def _intended(tenant_id: UUID, meter: str, start: datetime, end: datetime) -> int:
-    """By what was made of the ledger; what reconciliation itself has sent stands for some of that."""
-    with tenant_scope(tenant_id):
+def _intended(account: Account, meter: str, start: datetime, end: datetime) -> int:
+    """By what was made of the ledger for the customer of now: what another one was told is not said again.
+    What reconciliation itself has sent stands for some of that."""
+    with tenant_scope(account.tenant_id):
         found = (
             MeterIntent.objects.filter(
-                tenant_id=tenant_id, meter=meter, timestamp__gte=start, timestamp__lt=end
+                tenant_id=account.tenant_id, customer=account.customer, meter=meter,
+                timestamp__gte=start, timestamp__lt=end,
             )
             .exclude(state=IntentState.DROPPED.value)
             .exclude(identifier__startswith=OURS)
             .aggregate(sum=Sum("value"))
-        )
+        )  # fmt: skip
     return int(found["sum"] or 0)
 
 

@@ -13,7 +13,7 @@ from metering.invoices import finalise
 from metering.ledger import accounts
 from metering.models import Invoice, LedgerEntry, MeterIntent
 from metering.models.reconciliation import Action, DifferenceKind
-from metering.payments import deliver
+from metering.payments import client, deliver
 from metering.payments.names import MS_EVENT
 from metering.plans import create_version
 from metering.reconcile import money
@@ -94,6 +94,21 @@ def test_what_the_provider_lost_is_sent_once_and_only_once(stripe: Any, acme: An
         assert reconcile.run(DAY, now=LATER + timedelta(hours=hours)).summary["differences"] == 0
     with staff_scope():
         assert MeterIntent.objects.count() == count
+
+
+def test_what_another_customer_was_told_is_not_said_again_to_the_one_of_now(
+    stripe: Any, acme: Any, rival: Any
+) -> None:
+    used(acme, 700)
+    send()
+    new = client.connect().v1.customers.create({"name": "Acme anew"}).id
+    accounts.change(acme.tenant.id, actor=None, customer=new)
+    assert reconcile.run(DAY, now=LATER).summary["differences"] == 0
+    use(acme, "more", (0, 40))
+    ship(acme, "more", (0, 40))
+    send(LATER)
+    assert total(stripe, acme) == 40
+    assert reconcile.run(DAY, now=LATER + timedelta(hours=2)).summary["differences"] == 0
 
 
 def test_a_difference_that_was_lost_too_is_raised(stripe: Any, acme: Any, rival: Any) -> None:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 50_000
 HARD_LIMIT = 100_000
-BATCH = 100
+BATCH = 500
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
 

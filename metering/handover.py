@@ -32,7 +32,7 @@ SYNC_EVERY_S = 1.0
 LOOK_EVERY_S = 0.5
 ADOPT_EVERY_S = 60.0
 # With the broker at a time. The rest waits here, where there is more room.
-MAX_IN_FLIGHT = 1000
+MAX_IN_FLIGHT = 200
 # Celery itself gives a task of a lost worker to another one after an hour.
 AGAIN_AFTER_S, LONGEST_AGAIN_S = 3600.0, 86_400.0
 REMIND_EVERY_S = 600.0  # also when nothing is under way, so that nothing is forgotten by the passing of time

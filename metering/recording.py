@@ -23,7 +23,7 @@ from django.db import connection
 from metering.events import UsageEvent
 from metering.intervals import Range, minus, union
 from metering.ledger.errors import RecordingStuck
-from metering.ledger.rows import array_text
+from metering.ledger.rows import array, array_text
 from tenants.scope import current, staff_scope, tenant_scope
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ JOIN metering_usageevent u ON u.tenant_id = e.tenant AND u.event_id = e.event_id
 _TENANTS = "SELECT id FROM tenants_tenant WHERE id = ANY(%s)"
 _COVERED = """
 SELECT from_ms, to_ms FROM metering_usageevent
-WHERE tenant_id = %s AND stream = %s AND int8range(from_ms, to_ms) && int8range(%s, %s)
+WHERE stream_key = md5(%s::text || %s)::uuid AND int8range(from_ms, to_ms) && int8range(%s, %s)
 """
 
 
@@ -106,19 +106,19 @@ def _store(events: Sequence[UsageEvent]) -> set[tuple[str, str, int]]:
         cursor.execute(
             _STORE,
             [
-                [event.tenant for event in events],
-                [event.project for event in events],
-                [event.key for event in events],
-                [event.stream for event in events],
-                [event.from_ms for event in events],
-                [event.to_ms for event in events],
-                [event.kind for event in events],
-                [event.model for event in events],
-                [event.region for event in events],
-                [event.worker for event in events],
-                [array_text(event.tags) for event in events],
-                [event.processed_at or None for event in events],
-                [event.source for event in events],
+                array(event.tenant for event in events),
+                array(event.project for event in events),
+                array(event.key for event in events),
+                array(event.stream for event in events),
+                array(event.from_ms for event in events),
+                array(event.to_ms for event in events),
+                array(event.kind for event in events),
+                array(event.model for event in events),
+                array(event.region for event in events),
+                array(event.worker for event in events),
+                array(array_text(event.tags) for event in events),
+                array(event.processed_at or None for event in events),
+                array(event.source for event in events),
             ],
         )
         return {(str(tenant), event_id, to_ms) for tenant, event_id, to_ms in cursor.fetchall()}
@@ -166,7 +166,7 @@ def _uncovered(tenant_id: UUID, stream: str, events: Sequence[UsageEvent]) -> li
     start, end = min(event.from_ms for event in events), max(event.to_ms for event in events)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{tenant_id} {stream}"])
-        cursor.execute(_COVERED, [tenant_id, stream, start, end])
+        cursor.execute(_COVERED, [str(tenant_id), stream, start, end])
         covered: list[Range] = cursor.fetchall()
     parts: list[UsageEvent] = []
     for event in events:

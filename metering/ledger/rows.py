@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import date
@@ -27,6 +29,8 @@ INSERT INTO metering_ledgerentry ({", ".join(COLUMNS)})
 SELECT {", ".join(f"{name}::text[]" if name == "tags" else name for name in COLUMNS)}
 FROM unnest({", ".join(f"%s::{_TYPES.get(name, 'text')}[]" for name in COLUMNS)}) AS r({", ".join(COLUMNS)})
 """  # noqa: S608 - made of our own names
+# A letter after a backslash, which means itself to PostgreSQL.
+_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\[a-z]")
 _COUNT = """
 INSERT INTO metering_counter AS c (tenant_id, period, price_id, ms, charged, waived)
 SELECT %s, * FROM unnest(%s::date[], %s::uuid[], %s::bigint[], %s::numeric[], %s::numeric[])
@@ -36,16 +40,36 @@ DO UPDATE SET ms = EXCLUDED.ms, charged = EXCLUDED.charged, waived = EXCLUDED.wa
 
 
 def insert(lines: Sequence[Line]) -> None:
-    columns: list[list[Any]] = [[getattr(line, name) for line in lines] for name in COLUMNS]
-    columns[COLUMNS.index("tags")] = [array_text(line.tags) for line in lines]
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, columns)
+        cursor.execute(_INSERT, [array(_cell(getattr(line, name)) for line in lines) for name in COLUMNS])
+
+
+def _cell(value: Any) -> str | int | None:
+    """As PostgreSQL reads it."""
+    if value is None or type(value) is str or type(value) is int:
+        return value  # type: ignore[no-any-return]
+    if type(value) is bytes:
+        return "\\x" + value.hex()
+    return array_text(value) if type(value) is tuple else str(value)
+
+
+def array(values: Iterable[str | int | None]) -> str:
+    """An array as PostgreSQL reads it. JSON writes the same of what prints, and in a tenth of the time that
+    psycopg takes for a list; what does not print it writes otherwise."""
+    listed = list(values)
+    said = json.dumps(listed, ensure_ascii=False)
+    if _ESCAPED.search(said):
+        return "{" + ",".join("NULL" if one is None else _quoted(str(one)) for one in listed) + "}"
+    return "{" + said[1:-1] + "}"
 
 
 def array_text(values: Iterable[str]) -> str:
     """A text array as PostgreSQL writes it: arrays of arrays must all be as long, and tags are not."""
-    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
-    return "{" + ",".join(quoted) + "}"
+    return "{" + ",".join(map(_quoted, values)) + "}"
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def keep_counters(tenant_id: UUID, rows: Sequence[tuple[date, UUID, int, Decimal, Decimal]]) -> None:

@@ -38,10 +38,14 @@ CREATE FUNCTION metering_ship(
 $$
 """
 SHIP_SIGNATURE = "metering_ship(uuid, text, text, timestamptz, boolean, jsonb)"
-NO_OVERLAP = """
-ALTER TABLE metering_usageevent ADD CONSTRAINT usage_event_no_overlap
-EXCLUDE USING gist (tenant_id WITH =, stream WITH =, int8range(from_ms, to_ms) WITH &&)
-"""
+# One short key for tenant and stream: half of what an event costs is this index. A column and no expression,
+# so that row-level security lets the index be used.
+NO_OVERLAP = [
+    "ALTER TABLE metering_usageevent ADD COLUMN stream_key uuid "
+    "GENERATED ALWAYS AS (md5(tenant_id::text || stream)::uuid) STORED",
+    "ALTER TABLE metering_usageevent ADD CONSTRAINT usage_event_no_overlap "
+    "EXCLUDE USING gist (stream_key WITH =, int8range(from_ms, to_ms) WITH &&)",
+]
 # Events of before there was a ledger are to be in it too.
 POST_THE_PAST = """
 ALTER TABLE metering_usageevent NO FORCE ROW LEVEL SECURITY;
@@ -574,7 +578,7 @@ class Migration(migrations.Migration):
             for table in OURS
         ],
         same_tenant("metering_invoice", "corrects_id", "metering_invoice"),
-        migrations.RunSQL(NO_OVERLAP, "ALTER TABLE metering_usageevent DROP CONSTRAINT usage_event_no_overlap"),
+        migrations.RunSQL(NO_OVERLAP, "ALTER TABLE metering_usageevent DROP COLUMN stream_key CASCADE"),
         migrations.RunSQL(
             [
                 SHIP,

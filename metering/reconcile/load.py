@@ -65,7 +65,7 @@ WHERE from_ms IS NOT NULL AND ms <> 0
 EVENTS = """
 SELECT e.tenant_id, e.stream, e.from_ms, e.to_ms, e.worker, e.processed_at, u.event_id IS NOT NULL
 FROM unnest(%(tenants)s::uuid[], %(streams)s::text[]) wanted(tenant, name)
-JOIN metering_usageevent e ON e.tenant_id = wanted.tenant AND e.stream = wanted.name
+JOIN metering_usageevent e ON e.stream_key = md5(wanted.tenant::text || wanted.name)::uuid
 LEFT JOIN metering_unposted u ON u.event_id = e.id
 """
 # Of the days around, for a record may be of one and its sibling of the next.

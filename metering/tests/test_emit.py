@@ -57,9 +57,9 @@ async def test_events_reach_the_broker_in_order_and_in_batches() -> None:
     broker = Broker()
     emitter = Emitter(broker.send)
     emitter.start()
-    emitter.emit(events(250))
+    emitter.emit(events(1250))
     assert await emitter.stop(within_s=5) == 0
-    assert [event["from_ms"] for event in broker.taken] == [n * 1000 for n in range(250)]
+    assert [event["from_ms"] for event in broker.taken] == [n * 1000 for n in range(1250)]
     assert broker.calls == 3
 
 

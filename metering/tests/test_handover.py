@@ -92,11 +92,11 @@ async def test_records_reach_the_broker_in_order_and_leave_the_disk_when_they_ar
 ) -> None:
     broker = Broker()
     async with emitting(tmp_path, broker) as emitter:
-        emitter.emit(events(250))
+        emitter.emit(events(1250))
         await until(lambda: not files(tmp_path))
         assert (emitter.waiting, emitter.spooled_bytes) == (0, 0)
-    assert broker.from_ms == wanted(250)
-    assert [count for _, count, _ in broker.calls] == [100, 100, 50]
+    assert broker.from_ms == wanted(1250)
+    assert [count for _, count, _ in broker.calls] == [500, 500, 250]
 
 
 async def test_each_goes_to_its_task(tmp_path: Path) -> None:
@@ -223,17 +223,17 @@ async def test_the_broker_is_not_given_more_than_it_gets_done(
     broker = Broker()
     broker.stores = False
     async with emitting(tmp_path, broker) as emitter:
-        emitter.emit(events(500))
+        emitter.emit(events(2500))
         await until(lambda: len(broker.calls) == 2)
         emitter.emit([request("last")])
-        assert emitter.waiting == 301
+        assert emitter.waiting == 1501
         broker.known.add(broker.calls[0][2])
         await until(lambda: len(broker.calls) == 3)
-        assert emitter.waiting == 201
+        assert emitter.waiting == 1001
         broker.stores = True
         broker.known |= {batch for *_, batch in broker.calls}
         await until(lambda: not files(tmp_path))
-    assert len(broker.taken) == 501
+    assert len(broker.taken) == 2501
 
 
 async def test_past_its_bound_it_is_full_and_past_the_last_it_counts_what_it_loses(

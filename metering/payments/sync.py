@@ -52,6 +52,11 @@ class Sync:
         self.catalogue(account.currency)
         customer = self.customer(account, tenant)
         self.subscription(account, tenant, customer)
+        # Last: from then on its usage is told, and what is told before a subscription begins is on no invoice.
+        if account.customer != customer:
+            with tenant_scope(tenant.id):
+                Account.objects.filter(id=account.id).update(customer=customer)
+            account.customer = customer
         return account
 
     def catalogue(self, currency: str) -> None:
@@ -118,15 +123,9 @@ class Sync:
     # ---- a tenant's own
 
     def customer(self, account: Account, tenant: Tenant) -> str:
-        """The customer's id; the account has it too, and from then on it is filled into the outbox."""
         name = names.customer_name(tenant.id)
         found = account.customer if self._known(name) == account.customer else ""
-        found = found or self._once(name, lambda: self._customer(account, tenant))
-        if account.customer != found:
-            with tenant_scope(tenant.id):
-                Account.objects.filter(id=account.id).update(customer=found)
-            account.customer = found
-        return found
+        return found or self._once(name, lambda: self._customer(account, tenant))
 
     def _customer(self, account: Account, tenant: Tenant) -> str:
         with client.naming_errors():

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from metering import outbox
 from metering.ledger.accounts import account_of
 from metering.models import ProviderObject
 from metering.outbox import subscribed_since
 from metering.payments import client, names, sync
-from metering.payments.errors import NotConfigured
-from metering.payments.tests.books import NOON, change
+from metering.payments.errors import NotConfigured, PaymentsError
+from metering.payments.tests.books import NOON, change, enter, intents
 
 
 def told(run_of: list[Any]) -> list[str]:
@@ -91,3 +93,19 @@ def test_without_a_key_it_says_so(acme: Any) -> None:
         call_command("stripe_sync", "--tenant", "acme")
     with pytest.raises(NotConfigured):
         client.connect()
+
+
+def test_nothing_is_told_of_a_customer_without_a_subscription(stripe: Any, acme: Any) -> None:
+    """What Stripe hears before the subscription begins is on no invoice."""
+    stripe.control("clock", at=NOON.isoformat())
+    enter(acme, at=NOON)
+    later = NOON + timedelta(hours=2)
+    stripe.control("faults", kind="status", status=500, when="before", path="/v1/subscriptions", times=None)
+    with pytest.raises(PaymentsError):
+        sync.Sync().tenant(acme.tenant)
+    assert outbox.fill(now=later) == 0
+    stripe.control("faults", clear=True)
+    stripe.control("clock", at=later.isoformat())
+    sync.Sync().tenant(acme.tenant)
+    assert outbox.fill(now=later) == 2
+    assert {one.timestamp for one in intents(acme)} == {later}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
@@ -71,7 +71,7 @@ def issue_due(now: datetime | None = None) -> int:
     for tenant_id, request_id in due:
         try:
             _settle(tenant_id, request_id, now)
-        except DatabaseError:
+        except (OperationalError, InterfaceError):
             raise  # it is away: the next turn finds all of them again
         except Exception as error:
             # One that cannot be had keeps no other from its customer.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection
 from django.utils import timezone
 
 from metering.ledger.append import NewEntry, append
@@ -118,8 +118,9 @@ def test_without_keys_nothing_waits_and_with_keys_nothing_was_missed(
     assert receipts(acme) == [("r", 1, 5000)]
 
 
+@pytest.mark.parametrize("error", [ValueError("no"), DataError("no")])
 def test_one_that_cannot_be_had_keeps_no_other_from_its_customer(
-    acme: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    acme: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     for name in ("a", "b"):
         used(acme, stream(acme, name, 5000))
@@ -128,13 +129,13 @@ def test_one_that_cannot_be_had_keeps_no_other_from_its_customer(
 
     def broken(request_id: str) -> Any:
         if request_id == "a":
-            raise ValueError("no")
+            raise error
         return entries_of(request_id)
 
     monkeypatch.setattr("metering.receipts.statements.entries_of", broken)
     turn()
     assert receipts(acme) == [("b", 1, 5000)]
-    assert (waiting(acme), "receipt of stream a: ValueError" in caplog.text) == (1, True)
+    assert (waiting(acme), f"receipt of stream a: {type(error).__name__}" in caplog.text) == (1, True)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -52,7 +52,7 @@ class Sync:
         self.catalogue(account.currency)
         customer = self.customer(account, tenant)
         self.subscription(account, tenant, customer)
-        # Last: from then on its usage is told, and what is told before a subscription begins is on no invoice.
+        # Last: from then on its usage is told, and what is told before a subscription is on no invoice.
         if account.customer != customer:
             with tenant_scope(tenant.id):
                 Account.objects.filter(id=account.id).update(customer=customer)

@@ -55,7 +55,7 @@ def lines_of(tally: Tally, prices: Mapping[UUID, PriceLine]) -> tuple[list[dict[
             lines.append({**line, "requests": minimum.count})
         waived = usage.waived + corrected.waived + earlier.waived + minimum.waived
         if waived:
-            lines.append(_line("waived", f"Not charged, past the spend limit: {name}", id, 0, -waived))
+            lines.append(_line("waived", f"Not charged, past the spend cap: {name}", id, 0, -waived))
     for entry in tally.adjustments:
         text = entry.reason or "Adjustment"
         lines.append(_line("adjustment", text, entry.price_id, entry.ms, entry.amount))

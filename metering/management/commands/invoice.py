@@ -128,6 +128,8 @@ def _invoice(number: str) -> Invoice:
 def _line(text: str) -> CreditLine:
     amount, _, description = text.partition("=")
     try:
-        return CreditLine(description.strip(), Decimal(amount.strip()))
+        if description.strip():
+            return CreditLine(description.strip(), Decimal(amount.strip()))
+        raise InvalidOperation
     except InvalidOperation:
         raise CommandError(f"{text!r} is no line. Write it as 12.50=What it is for.") from None

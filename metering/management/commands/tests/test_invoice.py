@@ -96,3 +96,5 @@ def test_a_line_has_an_amount(acme: Any, rival: Any, clock: Any) -> None:
     invoice("finalise", *JANUARY)
     with pytest.raises(CommandError, match=r"12\.50=What it is for"):
         invoice("credit", "--number", "2024-000001", "--reason", "x", "--line", "two=x")
+    with pytest.raises(CommandError, match="is no line"):
+        invoice("credit", "--number", "2024-000001", "--reason", "x", "--line", "2.50")

@@ -18,7 +18,7 @@ from metering.models.invoices import InvoiceKind
 from metering.models.outbox import METERS, IntentState
 from metering.models.reconciliation import Action, DifferenceKind
 from metering.payments import summaries
-from metering.payments.errors import PaymentsError, RateLimited
+from metering.payments.errors import Ambiguous, PaymentsError, Permanent, RateLimited
 from metering.reconcile.apply import Found
 from metering.reconcile.load import bounds
 from tenants.scope import staff_scope, tenant_scope
@@ -26,6 +26,7 @@ from tenants.scope import staff_scope, tenant_scope
 # The provider takes nothing older than 35 days.
 CAN_BE_SENT_FOR = timedelta(days=34)
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds
+AWAY_AFTER = 3  # questions in a row without an answer
 OURS = "reconcile-"  # how the identifiers of what we send begin
 
 
@@ -63,12 +64,34 @@ def decide(meter: Meter) -> tuple[DifferenceKind, Action, str] | None:
     return kind, Action.SENT, ""
 
 
-def compare(account: Account, day: date, now: datetime, *, dry_run: bool) -> list[Found]:
+class Provider:
+    """Asked for its sums, for as long as it answers: with many customers, and each question as long as an
+    answer may take, nobody else's turn would come for hours."""
+
+    def __init__(self) -> None:
+        self._unanswered = 0  # in a row
+
+    def total(self, account: Account, meter: str, start: datetime, end: datetime) -> int:
+        if self._unanswered >= AWAY_AFTER:
+            raise Ambiguous("it has not answered about others, and was not asked any more")
+        try:
+            found = _totals(account, meter, start, end)
+        except PaymentsError as error:
+            self._unanswered = 0 if isinstance(error, Permanent) else self._unanswered + 1
+            raise
+        self._unanswered = 0
+        return found
+
+
+def compare(
+    account: Account, day: date, now: datetime, *, dry_run: bool, provider: Provider | None = None
+) -> list[Found]:
     """All that differs in money of one tenant and day; what the provider lacks is written down to be sent."""
     found = []
+    provider = provider or Provider()
     if account.customer:
         for meter in METERS:
-            found += [*_intents(account, meter, day), *_provider(account, meter, day, now, dry_run)]
+            found += [*_intents(account, meter, day), *_provider(provider, account, meter, day, now, dry_run)]
     return [*found, *_invoices(account, day)]
 
 
@@ -93,12 +116,14 @@ def accounts(day: date, whose: list[UUID] | None) -> Iterator[Account]:
     yield from found
 
 
-def _provider(account: Account, meter: str, day: date, now: datetime, dry_run: bool) -> list[Found]:
+def _provider(
+    provider: Provider, account: Account, meter: str, day: date, now: datetime, dry_run: bool
+) -> list[Found]:
     start, end = bounds(day)
     intended = _intended(account, meter, start, end)
     identifier = f"{OURS}{account.tenant_id.hex}-{meter}-{day:%Y%m%d}-{intended}"
     try:
-        has = _totals(account, meter, start, end)
+        has = provider.total(account, meter, start, end)
     except PaymentsError as error:
         return [
             Found(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from tenants.scope import staff_scope
 # charged, and what only the ledger has is credited.
 WAIT_FOR_LOGS = timedelta(hours=24)
 LOCK = 0x7374656E_6F726563  # of our advisory locks, the one of reconciliation
+
+log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -56,7 +59,11 @@ def run(
 
 def _post(whose: Sequence[UUID], say: Say) -> None:
     for number, tenant in enumerate(whose, 1):
-        apply.post(tenant)
+        try:
+            apply.post(tenant)
+        except Exception:
+            # What could not be posted still waits, and is not taken for lost. The others go on.
+            log.exception("reconcile: the ledger of tenant %s", tenant)
         if number % 100 == 0:
             say(f"posted what waited of {number} of {len(whose)} tenants")
 
@@ -96,8 +103,9 @@ def _streams(day: date, names: Sequence[load.Name], logs: Logs, dry_run: bool, s
 
 def _money(day: date, whose: list[UUID] | None, now: datetime, dry_run: bool, say: Say) -> list[Found]:
     found: list[Found] = []
+    provider = money.Provider()
     for number, account in enumerate(money.accounts(day, whose), 1):
-        found += money.compare(account, day, now, dry_run=dry_run)
+        found += money.compare(account, day, now, dry_run=dry_run, provider=provider)
         if number % 100 == 0:
             say(f"compared the money of {number} accounts")
     return found

@@ -14,6 +14,7 @@ from metering.ledger import accounts
 from metering.models import Invoice, LedgerEntry, MeterIntent
 from metering.models.reconciliation import Action, DifferenceKind
 from metering.payments import client, deliver
+from metering.payments.errors import Ambiguous
 from metering.payments.names import MS_EVENT
 from metering.plans import create_version
 from metering.reconcile import money
@@ -154,6 +155,26 @@ def test_a_provider_that_does_not_answer_is_asked_another_time(stripe: Any, acme
     stripe.control("faults", clear=True)
     assert set(run.summary["kinds"]["unsent"]) == {"waiting", "ms"}
     assert "could not be asked" in noted(open=True)[0].detail
+    assert reconcile.run(DAY, now=LATER).summary["left"] == 0
+
+
+def test_a_provider_that_is_away_is_not_asked_about_everybody(
+    stripe: Any, acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used(acme, 700)
+    used(rival, 900)
+    send()
+    asked: list[str] = []
+
+    def totals(account: Any, meter: str, start: Any, end: Any) -> int:
+        asked.append(meter)
+        raise Ambiguous()
+
+    with monkeypatch.context() as away:
+        away.setattr(money.summaries, "totals", totals)
+        reconcile.run(DAY, now=LATER)
+    assert len(asked) == money.AWAY_AFTER == 3
+    assert [one.action for one in noted(open=True)] == ["waiting"] * 4
     assert reconcile.run(DAY, now=LATER).summary["left"] == 0
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from metering import reconcile
 from metering.ledger import accounts
 from metering.models import Reconciliation
-from metering.reconcile import load
+from metering.reconcile import apply, load
 from metering.reconcile.run import _alone
 from metering.reconcile.tests.book import DAY, NOON, entries, ledger, noted, ship, told, use
 from tenants.scope import staff_scope
@@ -65,6 +65,26 @@ def test_replayed_usage_has_the_attributes_and_the_moment_of_the_log(acme, rival
     assert entry == (
         acme.project.id, acme.key.id, "m", "local", ["a"], "live", NOON + timedelta(seconds=5)
     )  # fmt: skip
+
+
+def test_a_ledger_that_cannot_be_written_keeps_no_other_from_its_turn(
+    acme, rival, monkeypatch, caplog
+) -> None:
+    for house in (acme, rival):
+        ship(house, house.tenant.slug, (0, 500))
+        use(house, house.tenant.slug, (0, 500), post=False)
+    real = apply.post_due
+
+    def post_due(tenant, limit):
+        if tenant == acme.tenant.id:
+            raise ValueError("a counter is below 0")
+        return real(tenant, limit)
+
+    monkeypatch.setattr(apply, "post_due", post_due)
+    reconcile.run(DAY, now=SOON)
+    assert (ledger(acme, "acme"), ledger(rival, "rival")) == (0, 500)
+    assert noted() == []
+    assert str(acme.tenant.id) in caplog.text
 
 
 def test_one_tenant_alone(acme, rival) -> None:

@@ -22,16 +22,16 @@ import stripe
 
 CODES = {
     "archived_meter": "the meter was archived at Stripe: make it active again",
-    "meter_event_customer_not_found": "Stripe does not know the customer: run manage.py stripe_sync",
+    "meter_event_customer_not_found": "Stripe does not know the customer: run manage.py stripe_sync --anew",
     "meter_event_dimension_count_too_high": "the meter event has too many dimensions",
     "meter_event_invalid_value": "Stripe does not take this value",
     "meter_event_no_customer_defined": "the meter event names no customer",
     "meter_event_value_too_many_digits": "the value has more than 15 digits",
     "missing_dimension_payload_keys": "the meter wants dimensions that we do not send",
-    "no_meter": "Stripe has no such meter: run manage.py stripe_sync",
+    "no_meter": "Stripe has no such meter: run manage.py stripe_sync --anew",
     "timestamp_in_future": "the moment lies too far ahead: look at this machine's clock",
     "timestamp_too_far_in_past": "the moment lies more than 35 days back",
-    "resource_missing": "something that is named does not exist at Stripe: run manage.py stripe_sync",
+    "resource_missing": "something that is named does not exist at Stripe: run manage.py stripe_sync --anew",
     "resource_already_exists": "it exists already",
 }
 _ALREADY = re.compile(r"already exists with identifier", re.IGNORECASE)

@@ -53,7 +53,8 @@ def test_a_code_is_explained_and_a_request_named():
         "", None, "no_meter", http_status=400, headers={"request-id": "req_123"}
     )
     assert str(named(error)) == (
-        "Stripe answered 400, no_meter: Stripe has no such meter: run manage.py stripe_sync (request req_123)"
+        "Stripe answered 400, no_meter: Stripe has no such meter: run manage.py stripe_sync --anew "
+        "(request req_123)"
     )
     assert errors.explained("something_new") == "something_new"
 

@@ -80,4 +80,5 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"account of {self.tenant_id}"
+        tenant = self._state.fields_cache.get("tenant")  # no query for a name
+        return f"account of {tenant.name if tenant else self.tenant_id}"

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.validators import MinValueValidator
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -63,7 +64,6 @@ class AccountAdmin(StaffAdmin):
         "shown_charged",
         "period",
     )
-    list_select_related = ("tenant",)
     list_filter = ("mode", "standing", "conservative", ("tenant", AutocompleteSelectFilter))
     ordering = ("-created_at",)
     search_fields = ("email__startswith", "customer")
@@ -81,6 +81,10 @@ class AccountAdmin(StaffAdmin):
         ("Money", {"fields": (("mode", "currency"), ("hard_cap", "soft_cap"), ("customer", "conservative"))}),
         ("On invoices", {"fields": (("legal_name", "tax_id"), "address", ("email", "time_zone"))}),
     )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        queryset: QuerySet[Account] = super().get_queryset(request)
+        return queryset.select_related("tenant")  # for its name in titles too
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

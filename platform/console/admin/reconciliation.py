@@ -33,8 +33,11 @@ class ReconciliationAdmin(ReadOnlyAdmin):
 
 @admin.register(Difference)
 class DifferenceAdmin(ReadOnlyAdmin):
-    list_display = ("found_at", "tenant", "day", "kind_label", "action_label", "what", "ms", "value", "open")
-    list_display_links = ("found_at", "kind_label")
+    list_display = (
+        "number", "found_at", "tenant", "day", "kind_label", "action_label", "state_label", "what", "ms",
+        "value",
+    )  # fmt: skip
+    list_display_links = ("number", "found_at")
     list_select_related = ("tenant",)
     list_filter = ("open", "kind", "action", ("tenant", AutocompleteSelectFilter), ("day", RangeDateFilter))
     search_fields = ("stream__startswith",)
@@ -42,9 +45,19 @@ class DifferenceAdmin(ReadOnlyAdmin):
     search_help_text = "How the stream's id begins, or the tenant"
     ordering = ("-found_at", "-id")
     fields = (
+        "number",
         ("tenant", "day"), ("kind_label", "action_label"), ("stream", "meter"), ("from_ms", "to_ms"),
-        ("ms", "value"), "detail", ("open", "found_at"), ("closed_at", "run"),
+        ("ms", "value"), "detail", ("state_label", "found_at"), ("closed_at", "run"),
     )  # fmt: skip
+
+    @display(description="Number", ordering="id")
+    def number(self, difference: Difference) -> str:
+        """As the report has it, and `manage.py reconcile --close`."""
+        return f"#{difference.id}"
+
+    @display(description="State", ordering="open", label={"Open": "danger", "Closed": "success"})
+    def state_label(self, difference: Difference) -> str:
+        return "Open" if difference.open else "Closed"
 
     @display(description="Kind")
     def kind_label(self, difference: Difference) -> str:

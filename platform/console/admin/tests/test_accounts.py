@@ -45,6 +45,12 @@ def test_settings_are_changed_through_the_service_and_audited(browser, acme, riv
     assert account_of(rival.tenant.id).legal_name == other.legal_name == ""
 
 
+def test_a_title_has_the_name_of_the_tenant(browser, acme, rival):
+    said = browser.get(page("change", account_of(acme.tenant.id).pk)).content.decode()
+    assert f"account of {acme.tenant.name}" in said
+    assert f"account of {acme.tenant.id}" not in said
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

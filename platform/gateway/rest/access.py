@@ -30,9 +30,13 @@ THREADS = 4
 MAX_WAITING = 64
 STATEMENT_TIMEOUT_MS = 10_000
 
+# Of those who wait for the payment provider, which may take long to answer: no report waits behind them.
+OUTSIDE_THREADS, OUTSIDE_MOST = 2, 10
+
 # Not those that look up keys: no report makes a stream wait.
 _threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="rest")
-_under_way = 0
+_outside = ThreadPoolExecutor(max_workers=OUTSIDE_THREADS, thread_name_prefix="rest-outside")
+_under_way = _under_way_outside = 0
 
 
 class Needs:
@@ -77,6 +81,18 @@ async def in_thread(run: Callable[[], T]) -> T:
         return await database_sync_to_async(run, thread_sensitive=False, executor=_threads)()
     finally:
         _under_way -= 1
+
+
+async def outside(run: Callable[[], T]) -> T:
+    """For work that waits for somebody else's server, with a time limit of its own."""
+    global _under_way_outside
+    if _under_way_outside >= OUTSIDE_MOST:
+        raise Unavailable("The payment provider takes long to answer at the moment.", retry_after_s=10)
+    _under_way_outside += 1
+    try:
+        return await database_sync_to_async(run, thread_sensitive=False, executor=_outside)()
+    finally:
+        _under_way_outside -= 1
 
 
 def projects_seen(grant: KeyGrant) -> UUID | None:

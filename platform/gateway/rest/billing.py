@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from gateway.billing_errors import PaymentsNotConfigured, PaymentsUnavailable
 from gateway.errors import BadBody
-from gateway.rest.access import for_tenant, grant_of, in_thread
+from gateway.rest.access import for_tenant, grant_of, outside
 from gateway.rest.operations import operation
 from metering import balance
 from metering.ledger import accounts
@@ -171,7 +171,7 @@ async def open_portal(request: HttpRequest, body: PortalRequest | None = None) -
 
     try:
         # Not in a tenant's scope: no transaction waits for somebody else's server.
-        return Page(url=await in_thread(link))
+        return Page(url=await outside(link))
     except NotConfigured:
         raise PaymentsNotConfigured() from None
     except (portal.AmountRefused, portal.NoReturnUrl) as error:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import uuid
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
-from gateway.errors import LimitReached
+from gateway.errors import LimitReached, Unavailable
 from gateway.rest import access
 from gateway.rest.api import api
 from gateway.rest.tests.conftest import Asker, House, key_of
@@ -161,6 +163,28 @@ def test_work_that_waits_is_bounded(ask: Asker, monkeypatch: pytest.MonkeyPatch)
     answer = ask.get("/v1/projects")
     assert (answer.status, answer.code) == (503, "unavailable")
     assert answer.headers["Retry-After"]
+
+
+@pytest.mark.usefixtures("house")
+def test_no_report_waits_behind_those_who_wait_for_somebody_elses_server() -> None:
+    answered = Event()
+
+    async def ask_all() -> None:
+        waiting = [
+            asyncio.create_task(access.outside(lambda: answered.wait(30))) for _ in range(access.OUTSIDE_MOST)
+        ]
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(Unavailable):
+                await access.outside(lambda: True)
+            async with asyncio.timeout(30):
+                assert await access.in_thread(lambda: "a report") == "a report"
+        finally:
+            answered.set()
+        assert await asyncio.gather(*waiting) == [True] * access.OUTSIDE_MOST
+        assert await access.outside(lambda: True)
+
+    asyncio.run(ask_all())
 
 
 def test_a_statement_that_takes_too_long_is_ended_by_name(

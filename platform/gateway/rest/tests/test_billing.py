@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.rest import access
 from gateway.rest.tests.conftest import Asker, key_of
 from metering.ledger import accounts
 from metering.ledger.append import NewEntry, append
@@ -127,6 +128,13 @@ def test_a_payment_provider_that_does_not_answer_is_said_so(
     answer = ask.post(PORTAL, {"return_url": "https://acme.example"})
     assert (answer.status, answer.code) == (503, "payments_unavailable")
     assert "sk_test" not in str(answer.body)
+
+
+def test_not_everybody_may_wait_for_the_payment_provider(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "OUTSIDE_MOST", 0)
+    answer = ask.post(PORTAL, {})
+    assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "unavailable", "10")
+    assert ask.get(SETTINGS).status == 200
 
 
 def test_deepgrams_balances_are_of_prepaid_accounts_for_who_may_see_them(

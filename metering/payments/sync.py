@@ -141,7 +141,8 @@ class Sync:
             }
             if account.email:
                 params["email"] = account.email
-            key = f"{names.customer_name(tenant.id)}:{digest(params)}"
+            # With the customer before it, if that was deleted: Stripe repeats its answer to a key for a day.
+            key = f"{names.customer_name(tenant.id)}:{digest([params, account.customer])}"
             created = self.api.v1.customers.create(params, {"idempotency_key": client.once(key)})
         self._told(f"customer {created.id} for {tenant.slug}")
         return created.id

@@ -78,6 +78,22 @@ def test_an_archived_meter_is_made_active_again(stripe: Any, acme: Any) -> None:
     assert told([acme.tenant]) == [f"made meter {names.MS_EVENT}, active again"]
 
 
+def test_a_customer_that_was_deleted_is_made_anew_within_the_day(stripe: Any, acme: Any, rival: Any) -> None:
+    told([acme.tenant, rival.tenant])
+    deleted, other = account_of(acme.tenant.id).customer, account_of(rival.tenant.id).customer
+    for _ in range(2):
+        client.connect().v1.customers.delete(deleted)
+        sync.forget()
+        lines = told([acme.tenant, rival.tenant])
+        customer = account_of(acme.tenant.id).customer
+        assert [line.split()[1] for line in lines] == ["customer", "subscription"]
+        assert customer != deleted
+        assert client.connect().v1.customers.retrieve(customer).id == customer
+        assert not getattr(client.connect().v1.customers.retrieve(customer), "deleted", False)
+        deleted = customer
+    assert account_of(rival.tenant.id).customer == other
+
+
 def test_the_command_says_what_it_made(stripe: Any, acme: Any, rival: Any, capsys: Any) -> None:
     call_command("stripe_sync", "--tenant", "acme")
     assert "made customer cus_" in capsys.readouterr().out

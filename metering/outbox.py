@@ -27,8 +27,10 @@ from tenants.scope import staff_scope, tenant_scope
 MS, AMOUNT = "ms", "amount"
 # Money that was paid is no usage, and the provider knows of it already.
 CHARGED = (EntryKind.USAGE.value, EntryKind.CORRECTION.value, EntryKind.ADJUSTMENT.value)
-# It may still come, or has come: everything but what another intent stands for, or somebody dropped.
-STANDING = [state.value for state in IntentState if state is not IntentState.DROPPED]
+# Of an intent that somebody dropped after reconciliation had sent what was missing, this one with it.
+SENT_OTHERWISE = "reconciliation has sent it"
+# What the provider is not to have: what another intent stands for, or somebody dropped.
+GONE = Q(state=IntentState.DROPPED.value) & ~Q(error=SENT_OTHERWISE)
 RECONCILED = "reconcile-"  # how the identifiers of what reconciliation sends begin
 UNSETTLED = [IntentState.PENDING.value, IntentState.SENDING.value, IntentState.DOUBTFUL.value]
 
@@ -56,9 +58,9 @@ def expected(tenant_id: UUID, meter: str, start: datetime, end: datetime) -> int
     reconciliation sent stands for some of them, and counts no second time."""
     with tenant_scope(tenant_id):
         made = MeterIntent.objects.filter(
-            tenant_id=tenant_id, meter=meter, timestamp__gte=start, timestamp__lt=end, state__in=STANDING
+            tenant_id=tenant_id, meter=meter, timestamp__gte=start, timestamp__lt=end
         )
-        found = made.exclude(identifier__startswith=RECONCILED).aggregate(sum=Sum("value"))
+        found = made.exclude(GONE).exclude(identifier__startswith=RECONCILED).aggregate(sum=Sum("value"))
     return int(found["sum"] or 0)
 
 

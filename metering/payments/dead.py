@@ -3,7 +3,7 @@ and says again or lets go; both are in the tenant's audit log."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -21,6 +21,13 @@ class Reconciled(PaymentsError):
     """Reconciliation has sent what Stripe lacked of that day, this one with it: drop it instead."""
 
     code = "payments_reconciled"
+
+
+class SaidAgain(PaymentsError):
+    """It stands for meter events of its day that were said again since: drop it. What Stripe then lacks, the
+    next reconciliation says."""
+
+    code = "payments_said_again"
 
 
 def intents() -> list[MeterIntent]:
@@ -41,6 +48,8 @@ def retry(intent: MeterIntent, *, actor: Actor = None, now: datetime | None = No
         account = Account.objects.get(tenant_id=intent.tenant_id)
         if _reconciled(intent):
             raise Reconciled()
+        if _said_again(intent):
+            raise SaidAgain()
         if not _taken(intent, now):
             return None
         values = {**settle.replaced(intent, now), "customer": account.customer or intent.customer}
@@ -52,7 +61,8 @@ def retry(intent: MeterIntent, *, actor: Actor = None, now: datetime | None = No
 def drop(intent: MeterIntent, reason: str, *, actor: Actor = None, now: datetime | None = None) -> bool:
     """The provider is never told. The ledger stays as it is, and so does our invoice."""
     with tenant_scope(intent.tenant_id):
-        if not _taken(intent, now or timezone.now()):
+        error = outbox.SENT_OTHERWISE if _reconciled(intent) else intent.error
+        if not _taken(intent, now or timezone.now(), error):
             return False
         account = Account.objects.get(tenant_id=intent.tenant_id)
         _told(actor, account, "billing.intent_dropped", intent, reason=reason)
@@ -73,10 +83,24 @@ def _reconciled(intent: MeterIntent) -> bool:
     return sent.exclude(state__in=[IntentState.DEAD.value, IntentState.DROPPED.value]).exists()
 
 
-def _taken(intent: MeterIntent, now: datetime) -> bool:
+def _said_again(intent: MeterIntent) -> bool:
+    """Of what reconciliation has sent: an event that it stands for was said again after that."""
+    if not intent.identifier.startswith(outbox.RECONCILED):
+        return False
+    start = intent.timestamp.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    again = MeterIntent.objects.filter(
+        tenant_id=intent.tenant_id, meter=intent.meter, timestamp__gte=start,
+        timestamp__lt=start + timedelta(days=1), created_at__gte=intent.created_at,
+        identifier__regex=r"-r[0-9]+$",
+    )  # fmt: skip
+    return again.exclude(identifier__startswith=outbox.RECONCILED).exclude(outbox.GONE).exists()
+
+
+def _taken(intent: MeterIntent, now: datetime, error: str | None = None) -> bool:
     """Only one of two who try wins."""
     dead = MeterIntent.objects.filter(id=intent.id, state=IntentState.DEAD.value)
-    return bool(dead.update(state=IntentState.DROPPED.value, settled_at=now))
+    error = intent.error if error is None else error
+    return bool(dead.update(state=IntentState.DROPPED.value, settled_at=now, error=error))
 
 
 def _told(actor: Actor, account: Account, action: str, intent: MeterIntent, **more: str) -> None:

@@ -15,7 +15,7 @@ from metering import outbox
 from metering.invoices.money import coins
 from metering.models import Account, Invoice, LedgerEntry, MeterIntent
 from metering.models.invoices import InvoiceKind
-from metering.models.outbox import METERS, IntentState
+from metering.models.outbox import METERS
 from metering.models.reconciliation import Action, DifferenceKind
 from metering.payments import summaries
 from metering.payments.errors import Ambiguous, PaymentsError, Permanent, RateLimited
@@ -179,7 +179,7 @@ def _intended(account: Account, meter: str, start: datetime, end: datetime) -> i
                 tenant_id=account.tenant_id, customer=account.customer, meter=meter,
                 timestamp__gte=start, timestamp__lt=end,
             )
-            .exclude(state=IntentState.DROPPED.value)
+            .exclude(outbox.GONE)
             .exclude(identifier__startswith=OURS)
             .aggregate(sum=Sum("value"))
         )  # fmt: skip
@@ -199,7 +199,7 @@ def _intents(account: Account, meter: str, day: date) -> list[Found]:
         if reach["low"] is None:
             return []
         made = ours.filter(from_seq__gte=reach["low"], to_seq__lte=reach["high"])
-        made = made.exclude(state=IntentState.DROPPED.value)
+        made = made.exclude(outbox.GONE)
         told = int(made.aggregate(sum=Sum("value"))["sum"] or 0)
         entries = outbox.charged(account, reach["low"], reach["high"])
         sums = entries.aggregate(ms=Sum("ms"), amount=Sum("amount"))

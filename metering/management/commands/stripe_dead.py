@@ -53,7 +53,7 @@ class Command(BaseCommand):
         try:
             if made := dead.retry(intent):
                 self.stdout.write(f"{intent.identifier}: said again as {made.identifier}")
-        except dead.Reconciled as error:
+        except (dead.Reconciled, dead.SaidAgain) as error:
             self.stdout.write(f"{intent.identifier}: {error}")
 
     def _list(self, intents: list[MeterIntent], webhooks: list[WebhookEvent]) -> None:

@@ -102,3 +102,37 @@ def test_what_reconciliation_has_sent_is_not_said_again(
     assert [one.state for one in intents(acme)] == ["dead", "pending"]
     assert [one.state for one in intents(rival)] == ["dropped", "pending"]
     assert outbox.expected(acme.tenant.id, "ms", NOON, NEXT) == 1000
+
+
+def lost(household: Any, day: str = "20261120") -> MeterIntent:
+    """What reconciliation has sent in place of the dead one, and is dead too."""
+    letter = intents(household)[0]
+    with tenant_scope(household.tenant.id):
+        return MeterIntent.objects.create(
+            tenant_id=household.tenant.id, meter="ms", from_seq=0, to_seq=0, value=letter.value,
+            timestamp=NOON, customer=letter.customer, next_at=NOON, state="dead",
+            identifier=f"reconcile-{household.tenant.id.hex}-ms-{day}-{letter.value}",
+        )  # fmt: skip
+
+
+def test_of_a_dead_one_and_what_reconciliation_sent_for_it_one_is_said_again(
+    letters: None, acme: Any, rival: Any, capsys: Any
+) -> None:
+    for household in (acme, rival):
+        lost(household)
+    call_command("stripe_dead", "retry", "all")
+    assert capsys.readouterr().out.count("were said again since: drop it") == 2
+    for household in (acme, rival):
+        assert [one.state for one in intents(household)].count("pending") == 1
+
+
+def test_one_that_reconciliation_has_sent_and_somebody_dropped_is_still_expected(
+    letters: None, acme: Any, rival: Any
+) -> None:
+    sent = lost(acme)
+    with tenant_scope(acme.tenant.id):
+        MeterIntent.objects.filter(id=sent.id).update(state="delivered")
+    for household in (acme, rival):
+        assert dead.drop(intents(household)[0], "as told")
+    assert outbox.expected(acme.tenant.id, "ms", NOON, NEXT) == 1000
+    assert outbox.expected(rival.tenant.id, "ms", NOON, NEXT) == 0

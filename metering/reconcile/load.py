@@ -24,14 +24,17 @@ Name = tuple[UUID, str]  # of a stream: its tenant's, its own
 DIFFERING = """
 WITH epochs AS (
     SELECT tenant_id, stream, epoch, range_agg(int8range(from_ms, to_ms)) AS ranges,
-           min(to_ms) FILTER (WHERE settled) AS until
+           min(to_ms) FILTER (WHERE settled) AS until,
+           -- Whatever of it counts is of the day before: its other records need not agree with this one.
+           min(to_ms) FILTER (WHERE settled) <= min(from_ms) AS settled_before
     FROM metering_inferencerecord
     WHERE tenant_id = ANY(%(tenants)s) AND processed_at >= %(start)s AND processed_at < %(end)s
     GROUP BY tenant_id, stream, epoch
 ), logged AS (
     SELECT tenant_id, stream,
            range_agg(CASE WHEN until IS NULL THEN ranges
-                          ELSE ranges * int8multirange(int8range(0, until)) END) AS ranges
+                          ELSE ranges * int8multirange(int8range(0, until)) END) AS ranges,
+           bool_or(settled_before) AS settled_before
     FROM epochs GROUP BY tenant_id, stream
 ), booked AS (
     SELECT tenant_id, stream, sum(ms) AS ms,
@@ -46,6 +49,7 @@ SELECT tenant_id, stream
 FROM logged l FULL JOIN booked b USING (tenant_id, stream)
 WHERE COALESCE(l.ranges, '{}') <> COALESCE(b.charged, '{}') - COALESCE(b.credited, '{}')
    OR COALESCE(b.ms, 0) <> COALESCE((SELECT sum(upper(r) - lower(r)) FROM unnest(l.ranges) r), 0)
+   OR l.settled_before
 ORDER BY tenant_id, stream
 """
 

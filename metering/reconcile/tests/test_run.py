@@ -87,6 +87,36 @@ def test_a_ledger_that_cannot_be_written_keeps_no_other_from_its_turn(
     assert str(acme.tenant.id) in caplog.text
 
 
+def test_what_is_settled_on_the_day_after_counts_against_the_day_before(acme, rival) -> None:
+    tomorrow = NOON + timedelta(days=1)
+    for house, settled in ((acme, 0), (rival, 5000)):
+        name = house.tenant.slug
+        ship(house, name, (0, 5000))
+        use(house, name, (0, 5000))
+        ship(house, name, settled=settled, at=tomorrow)
+    for day in (DAY, tomorrow.date()):
+        reconcile.run(day, now=NOON + timedelta(days=4))
+    assert (ledger(acme, "acme"), ledger(rival, "rival")) == (0, 5000)
+    assert told(noted()) == [("double", "credited", "acme", 0, 5000)]
+
+
+def test_two_workers_have_a_stream_over_midnight_and_its_gateway_says_the_rest_late(acme, rival) -> None:
+    late = NOON + timedelta(hours=11, minutes=59, seconds=55)
+    days = (DAY, DAY + timedelta(days=1))
+    ship(acme, "r.0", (0, 5000), at=late)  # killed, and not settled
+    ship(acme, "r.0", (3000, 9000), epoch=2, settled=9000, at=late, worker="worker.two")
+    ship(acme, "r.1", (0, 9000), settled=9000, at=late)
+    use(acme, "r.0", (0, 4000), (6000, 9000), at=late)
+    use(acme, "r.1", (0, 9000), (500, 12_000), at=late)
+    for day in (*days, DAY):
+        reconcile.run(day, now=late + timedelta(days=3))
+    assert (ledger(acme, "r.0"), ledger(acme, "r.1")) == (9000, 9000)
+    use(acme, "r.0", (4000, 6000), (0, 9000), at=late)
+    for day in days:
+        assert reconcile.run(day, now=late + timedelta(days=3)).summary["left"] == 0
+    assert (ledger(acme, "r.0"), ledger(acme, "r.1")) == (9000, 9000)
+
+
 def test_one_tenant_alone(acme, rival) -> None:
     ship(acme, "a", (0, 500))
     ship(rival, "b", (0, 500))

@@ -22,7 +22,7 @@ from metering.ledger.book import NO_PRICE, Count
 from metering.ledger.chain import START, Line, hash_of
 from metering.models.ledger import EntryKind
 from metering.plans import line_of
-from metering.rating import cost_in_millionths, millionths
+from metering.rating import cost_in_millionths, millionths, money
 from tenants.scope import tenant_scope
 
 CHUNK = 2000
@@ -176,25 +176,38 @@ def _compare(tenant_id: UUID, so_far: Reckoned, head: Head) -> Iterator[Finding]
         yield Finding(tenant_id, None, "head", f"its hash is not that of entry {head.seq}")
     if so_far.balance != head.balance:
         yield Finding(
-            tenant_id, None, "head", f"its balance is {head.balance} millionths, not {so_far.balance}"
+            tenant_id,
+            None,
+            "head",
+            f"its balance is {money(head.balance)}, its rows give {money(so_far.balance)}",
         )
     for period, price_id in sorted(so_far.counters.keys() | head.counters.keys()):
         is_count = head.counters.get((period, price_id), Count())
         be = so_far.counters.get((period, price_id), Count())
         if is_count != be:
             yield Finding(
-                tenant_id, None, "counter", f"{period} {price_id}: it is {is_count}, and should be {be}"
+                tenant_id,
+                None,
+                "counter",
+                f"{period} {price_id}: it is {_said(is_count)}; its rows give {_said(be)}",
             )
     charged = sum(count.charged for (period, _), count in so_far.counters.items() if period == head.period)
     if head.period is not None and charged != head.charged:
         yield Finding(
-            tenant_id, None, "head", f"{head.period}: charged is {head.charged} millionths, not {charged}"
+            tenant_id,
+            None,
+            "head",
+            f"{head.period}: charged is {money(head.charged)}, its rows give {money(charged)}",
         )
     if so_far.usage_ms != head.usage_ms:
         yield Finding(
             tenant_id, None, "usage",
             f"the ledger has {so_far.usage_ms} ms of usage, the events that were posted {head.usage_ms}",
         )  # fmt: skip
+
+
+def _said(count: Count) -> str:
+    return f"{count.ms} ms, {money(count.charged)} charged, {money(count.waived)} waived"
 
 
 def _head(tenant_id: UUID) -> Head:

@@ -26,7 +26,7 @@ class Command(BaseCommand):
                 rows = rows.filter(slug=options["tenant"])
             tenants = list(rows.values_list("id", "slug"))
         if not tenants:
-            raise CommandError("There is no such tenant.")
+            raise CommandError(f"There is no tenant {options['tenant']!r}. --tenant takes its short name.")
         receipts = wrong = 0
         for tenant_id, slug in tenants:
             count, problems = problems_of(tenant_id)

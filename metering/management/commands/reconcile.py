@@ -52,6 +52,8 @@ class Command(BaseCommand):
             accounts.change(tenant, actor=None, conservative=options["conservative"] == "on")
             self.stdout.write(f"Conservative mode of {options['tenant']} is {options['conservative']}.")
             return
+        if options["because"] is not None and options["close"] is None:
+            raise CommandError("--because goes with --close NUMBER: of which difference?")
         if options["close"] is not None:
             self._close(options["close"], options["because"])
             return

@@ -95,6 +95,7 @@ def test_what_somebody_has_closed_is_not_raised_again_unless_it_grows(acme: Any,
         (["--tenant", "nobody"], "no tenant 'nobody'"),
         (["--conservative", "on"], "needs --tenant"),
         (["--close", "1"], "needs --because"),
+        (["--because", "x"], "goes with --close"),
         (["--close", "1", "--because", "x"], "no open difference #1"),
     ],
 )

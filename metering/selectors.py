@@ -12,7 +12,7 @@ from tenants.scope import tenant_scope
 
 
 def processed_ms(tenant_id: UUID, *, since: datetime, region: str, project_id: UUID | None = None) -> int:
-    """The audio of a tenant, or of one project of it, processed in this region since then, as far as it is recorded."""
+    """The audio of a tenant, or of one project of it, that is recorded as processed in this region since."""
     events = UsageEvent.objects.filter(tenant_id=tenant_id, processed_at__gte=since, region=region)
     if project_id is not None:
         events = events.filter(project_id=project_id)

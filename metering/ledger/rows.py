@@ -57,8 +57,8 @@ def insert(lines: Sequence[Line]) -> None:
 
 def _cell(value: Any) -> str | int | None:
     """As PostgreSQL reads it."""
-    if value is None or type(value) is str or type(value) is int:
-        return value  # type: ignore[no-any-return]
+    if value is None or isinstance(value, str | int):
+        return value
     if type(value) is bytes:
         return value.hex()
     return array_text(value) if type(value) is tuple else str(value)

@@ -130,7 +130,9 @@ async def test_what_does_not_finish_fails_by_name(valkey_server: str, again: boo
     ):
         await ready(g)
         g.say(opening(), *silence(1))
-        await g.until(lambda: any(isinstance(item, Progress) for item in g.items))
+        await g.until(
+            lambda: any(isinstance(item, Progress) and item.processed == 15_680 for item in g.items)
+        )
         w.process.send_signal(signal.SIGTERM)
         await g.until(lambda: g.beats[-1].state is WorkerState.DRAINING)
         if again:

@@ -44,9 +44,12 @@ def reader(stack: Stack) -> Tenant:
         return httpx.get(f"{stack.http_url}{path}", headers=headers, trust_env=False).json()
 
     def posted() -> bool:
-        return bool(asked("/v1/billing/usage")["ms"]) and bool(asked("/v1/receipts")["receipts"])
+        receipts = asked("/v1/receipts")["receipts"]
+        return bool(receipts) and asked("/v1/billing/usage")["ms"] == sum(
+            json.loads(one["body"])["ms"] for one in receipts
+        )
 
-    wait_for(posted, RECORDED_WITHIN_S, "the stream to be in the ledger")
+    wait_for(posted, RECORDED_WITHIN_S, "all of the stream to be in the ledger")
     return tenant
 
 

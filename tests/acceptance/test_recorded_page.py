@@ -102,7 +102,7 @@ def test_every_parameter_is_in_its_table(described: tuple[Parameter, ...], headi
 def test_every_code_has_the_status_under_which_it_stands() -> None:
     statuses = {error.code: error.status for error in _below(GatewayError)}
     table = PAGE.partition("| status | codes |")[2].partition("\n\n")[0].splitlines()[2:]
-    assert len(table) == 8
+    assert len(table) == 9
     for row in table:
         status, codes = row.split("|")[1:3]
         for code in names.code(codes):

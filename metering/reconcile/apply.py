@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.db import DatabaseError
 from django.db.models import Q
 
 from metering import services
 from metering.events import INFERENCE_LOG, UsageEvent
 from metering.ledger.append import NewEntry, append
-from metering.ledger.errors import BillingError
 from metering.ledger.post import post_due
 from metering.models import Difference, Reconciliation
 from metering.models.ledger import EntryKind
@@ -52,6 +50,7 @@ class Found:
     meter: str = ""
     value: int = 0
     detail: str = ""
+    unasked: bool = False  # the provider did not say, so what was open of this meter stays open
 
     @property
     def same(self) -> tuple[object, ...]:
@@ -84,24 +83,24 @@ def credit(tenant: UUID, findings: Sequence[Finding]) -> None:
 
 
 def post(tenant: UUID) -> None:
-    while post_due(tenant, POST_AT_ONCE):
+    """What waits by now. Of a busy tenant more comes all the time: that is for whoever posts next."""
+    while post_due(tenant, POST_AT_ONCE) >= POST_AT_ONCE:
         pass
 
 
 def mend(findings: Sequence[Finding], conservative: set[UUID], dry_run: bool) -> dict[Finding, Action]:
     """Do what may be done. Says of each what that was."""
     done = {one: allowed(one, conservative=one.tenant in conservative, dry_run=dry_run) for one in findings}
-    replay([one for one, action in done.items() if action is Action.REPLAYED])
-    credits: dict[UUID, list[Finding]] = defaultdict(list)
+    todo: dict[UUID, dict[Action, list[Finding]]] = defaultdict(lambda: defaultdict(list))
     for one, action in done.items():
-        if action is Action.CREDITED:
-            credits[one.tenant].append(one)
-    replayed = {one.tenant for one, action in done.items() if action is Action.REPLAYED}
-    for tenant in sorted(replayed | credits.keys()):
+        if action in (Action.REPLAYED, Action.CREDITED):
+            todo[one.tenant][action].append(one)
+    for tenant, its in sorted(todo.items()):
         try:
-            credit(tenant, credits[tenant])
+            replay(its[Action.REPLAYED])
+            credit(tenant, its[Action.CREDITED])
             post(tenant)
-        except (BillingError, DatabaseError):
+        except Exception:
             # One tenant's trouble holds up no other; what still differs is raised.
             log.exception("reconcile: the ledger of tenant %s", tenant)
     return done
@@ -149,17 +148,16 @@ def keep(
 ) -> list[Found]:
     """Write the differences down, and close those of the day that are gone. A dry run closes nothing. What
     is left is handed back: neither mended, nor closed before by somebody who had looked."""
-    left = [one for one in found if not one.mended]
     with staff_scope():
-        if run.dry_run:
-            Difference.objects.bulk_create(_row(run, one, now, open_=False) for one in found)
-            return left
         of_day = Q(day=run.day) if whose is None else Q(day=run.day, tenant_id__in=list(whose))
         settled = {
             (*_same(row), row.ms, row.value)
             for row in Difference.objects.filter(of_day, open=False, detail__startswith=BY_HAND)
         }
         found = [one for one in found if one.mended or (*one.same, one.ms, one.value) not in settled]
+        if run.dry_run:
+            Difference.objects.bulk_create(_row(run, one, now, open_=False) for one in found)
+            return [one for one in found if not one.mended]
         known = {_same(row): row for row in Difference.objects.filter(of_day, open=True)}
         fresh = []
         for one in found:
@@ -174,7 +172,8 @@ def keep(
                 row.open, row.closed_at = False, now
             row.save()
         Difference.objects.bulk_create(fresh, batch_size=1000)
-        gone = [row.pk for row in known.values()]
+        unasked = {(one.tenant, one.meter, "") for one in found if one.unasked}
+        gone = [row.pk for row in known.values() if (row.tenant_id, row.meter, row.stream) not in unasked]
         Difference.objects.filter(pk__in=gone).update(open=False, closed_at=now)
     return [one for one in found if not one.mended]
 

@@ -87,6 +87,7 @@ class Log:
     worker: str
     complete_until: datetime
     closed: bool
+    heard: bool = True  # around the day in question, or since
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,21 @@ class Logs:
         wanted = set(workers)
         its = [log for log in self.by_id.values() if not wanted or log.worker in wanted]
         # Of a worker that keeps no log nothing can be said, however long one waits.
-        return self.known(wanted) and (
-            self.given_up(at - CLOCKS_AGREE_WITHIN) or all(_has(log, at) for log in its)
-        )
+        if not self.known(wanted):
+            return False
+        if self.given_up(at - CLOCKS_AGREE_WITHIN):
+            return True
+        # A file that is closed says nothing of what came after it: the next may not be heard of yet.
+        reach = {log.worker for log in its if log.complete_until >= at - 2 * CLOCKS_AGREE_WITHIN}
+        return bool(reach) and wanted <= reach and all(_has(log, at) for log in its)
 
     def given_up(self, processed_at: datetime) -> bool:
         """Whether nothing of that moment is waited for. A stream may go on long after the day in question."""
         return self.give_up and (self.until is None or processed_at < self.until)
 
     def known(self, workers: Iterable[str]) -> bool:
-        return set(workers) <= {log.worker for log in self.by_id.values()}
+        # A file of long ago that nobody has closed is no sign that its worker still keeps a log.
+        return set(workers) <= {log.worker for log in self.by_id.values() if log.heard}
 
     def final(self, record: Record) -> bool:
         """Whether nothing that is still to come can say that less of this record counts."""

@@ -157,8 +157,8 @@ def logs(day: date, *, give_up: bool) -> Logs:
     start = bounds(day)[0] - DAY  # a stream may have begun the day before
     # A worker cannot know of what came after we last heard of it, whatever its clock says.
     rows = _rows(
-        "SELECT log, worker, LEAST(complete_until, seen_at), closed FROM metering_inferencelog "
-        "WHERE NOT closed OR seen_at >= %(start)s",
+        "SELECT log, worker, LEAST(complete_until, seen_at), closed, seen_at >= %(start)s "
+        "FROM metering_inferencelog WHERE NOT closed OR seen_at >= %(start)s",
         {"start": start},
     )
     return Logs({log: Log(*rest) for log, *rest in rows}, give_up=give_up, until=bounds(day)[1])

@@ -15,7 +15,7 @@ from metering import outbox
 from metering.invoices.money import coins
 from metering.models import Account, Invoice, LedgerEntry, MeterIntent
 from metering.models.invoices import InvoiceKind
-from metering.models.outbox import METERS
+from metering.models.outbox import METERS, IntentState
 from metering.models.reconciliation import Action, DifferenceKind
 from metering.payments import summaries
 from metering.payments.errors import Ambiguous, PaymentsError, Permanent, RateLimited
@@ -28,6 +28,8 @@ CAN_BE_SENT_FOR = timedelta(days=34)
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds
 AWAY_AFTER = 3  # questions in a row without an answer
 OURS = "reconcile-"  # how the identifiers of what we send begin
+# Entries of an hour are written down to be sent within a minute after it.
+WRITTEN_WITHIN = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,11 @@ def compare(
     provider = provider or Provider()
     if account.customer:
         for meter in METERS:
-            found += [*_intents(account, meter, day), *_provider(provider, account, meter, day, now, dry_run)]
+            found += [
+                *_unwritten(account, meter, day, now, dry_run),
+                *_intents(account, meter, day),
+                *_provider(provider, account, meter, day, now, dry_run),
+            ]
     return [*found, *_invoices(account, day)]
 
 
@@ -120,17 +126,18 @@ def _provider(
     provider: Provider, account: Account, meter: str, day: date, now: datetime, dry_run: bool
 ) -> list[Found]:
     start, end = bounds(day)
-    intended = _intended(account, meter, start, end)
-    identifier = f"{OURS}{account.tenant_id.hex}-{meter}-{day:%Y%m%d}-{intended}"
     try:
         has = provider.total(account, meter, start, end)
     except PaymentsError as error:
         return [
             Found(
                 account.tenant_id, DifferenceKind.UNSENT, Action.WAITING, meter=meter,
-                detail=f"the provider could not be asked: {error}",
+                detail=f"the provider could not be asked: {error}", unasked=True,
             )
         ]  # fmt: skip
+    # After that: what is made and sent meanwhile is waited for, and not taken for too much.
+    intended = _intended(account, meter, day)
+    identifier = f"{_named(account, meter, day)}{intended}"
     with tenant_scope(account.tenant_id):
         of_day = MeterIntent.objects.filter(
             tenant_id=account.tenant_id, meter=meter, timestamp__gte=start, timestamp__lt=end
@@ -170,20 +177,60 @@ def _totals(account: Account, meter: str, start: datetime, end: datetime) -> int
     return summaries.totals(account, meter, start, end)
 
 
-def _intended(account: Account, meter: str, start: datetime, end: datetime) -> int:
+def _named(account: Account, meter: str, day: date) -> str:
+    """How the identifiers begin of what is sent for that day."""
+    return f"{OURS}{account.tenant_id.hex}-{meter}-{day:%Y%m%d}-"
+
+
+def _intended(account: Account, meter: str, day: date) -> int:
     """By what was made of the ledger for the customer of now: what another one was told is not said again.
-    What reconciliation itself has sent stands for some of that."""
+    What reconciliation itself has sent stands for some of that, and counts only where it went to another
+    day, because the month of its own was closed."""
+    start, end = bounds(day)
+    here = Q(timestamp__gte=start, timestamp__lt=end)
+    ours, of_this = Q(identifier__startswith=OURS), Q(identifier__startswith=_named(account, meter, day))
     with tenant_scope(account.tenant_id):
-        found = (
-            MeterIntent.objects.filter(
-                tenant_id=account.tenant_id, customer=account.customer, meter=meter,
-                timestamp__gte=start, timestamp__lt=end,
-            )
-            .exclude(outbox.GONE)
-            .exclude(identifier__startswith=OURS)
-            .aggregate(sum=Sum("value"))
-        )  # fmt: skip
-    return int(found["sum"] or 0)
+        intents = MeterIntent.objects.filter(
+            tenant_id=account.tenant_id, customer=account.customer, meter=meter
+        ).exclude(outbox.GONE)
+        sent = intents.filter(ours).exclude(state=IntentState.DEAD.value)
+        return (
+            _sum(intents.filter(here).exclude(ours))
+            + _sum(sent.filter(here).exclude(of_this))
+            - _sum(sent.filter(of_this).exclude(here))
+        )
+
+
+def _sum(intents: QuerySet[MeterIntent]) -> int:
+    return int(intents.aggregate(sum=Sum("value"))["sum"] or 0)
+
+
+def _unwritten(account: Account, meter: str, day: date, now: datetime, dry_run: bool) -> list[Found]:
+    """Entries whose hour has long been over, and of which no intent was made. The provider's sums are
+    compared with intents, so nobody else would miss these."""
+    start, end = bounds(day)
+    with tenant_scope(account.tenant_id):
+        account.refresh_from_db(fields=["outbox_seq", "last_seq", "conservative"])
+        entries = outbox.charged(account, account.outbox_seq + 1, account.last_seq).filter(
+            processed_at__gte=start, processed_at__lt=end, at__lt=now - WRITTEN_WITHIN
+        )
+        value = _of_entries(entries, meter)
+    if not value:
+        return []
+    action, detail = Action.WAITING, "not written down yet to be sent: does Celery run?"
+    if account.conservative or dry_run:
+        action, detail = Action.NONE, "would be sent"
+    return [
+        Found(
+            account.tenant_id, DifferenceKind.UNSENT, action, stream="ledger", meter=meter, value=abs(value),
+            detail=detail,
+        )
+    ]  # fmt: skip
+
+
+def _of_entries(entries: QuerySet[LedgerEntry], meter: str) -> int:
+    sums = entries.aggregate(ms=Sum("ms"), amount=Sum("amount"))
+    return int(sums["ms"] or 0) if meter == outbox.MS else outbox.millionths(Decimal(sums["amount"] or 0))
 
 
 def _intents(account: Account, meter: str, day: date) -> list[Found]:
@@ -201,9 +248,7 @@ def _intents(account: Account, meter: str, day: date) -> list[Found]:
         made = ours.filter(from_seq__gte=reach["low"], to_seq__lte=reach["high"])
         made = made.exclude(outbox.GONE)
         told = int(made.aggregate(sum=Sum("value"))["sum"] or 0)
-        entries = outbox.charged(account, reach["low"], reach["high"])
-        sums = entries.aggregate(ms=Sum("ms"), amount=Sum("amount"))
-    ledger = int(sums["ms"] or 0) if meter == outbox.MS else outbox.millionths(Decimal(sums["amount"] or 0))
+        ledger = _of_entries(outbox.charged(account, reach["low"], reach["high"]), meter)
     if ledger == told:
         return []
     kind = DifferenceKind.UNSENT if ledger > told else DifferenceKind.AHEAD

@@ -52,6 +52,8 @@ def _lines(run: Reconciliation, found: Sequence[Difference]) -> Iterator[str]:
     if not run.summary.get("logs"):
         yield "No worker has shipped its inference log of these days: usage was compared with nothing."
         yield "Set INFERENCE_LOG_DIR on every worker; see docs/reconciliation.md."
+    elif not found and run.summary.get("differences"):
+        yield "Nothing differs but what somebody has closed by hand."
     elif not found:
         yield "Nothing differs: ledger, inference log, payment provider and invoices agree."
     if not found:

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
@@ -39,9 +39,9 @@ def run(
 ) -> Reconciliation:
     """Compare a day of all tenants, or of one, and mend what may be. A second run finds nothing to do."""
     now = now or timezone.now()
-    start, end = load.bounds(day)
-    if now < start:
+    if day > now.astimezone(UTC).date():
         raise DayNotBegun(DayNotBegun.__doc__)
+    end = load.bounds(day)[1]
     with _alone():
         whose = None if tenant_id is None else [tenant_id]
         everybody = load.tenants() if whose is None else whose

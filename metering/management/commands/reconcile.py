@@ -19,6 +19,8 @@ from metering.reconcile.run import differences
 from tenants.models import Tenant
 from tenants.scope import staff_scope
 
+FIRST_YEAR = 2020  # what says that it is older is stored as of then
+
 
 class Command(BaseCommand):
     help = (
@@ -94,6 +96,9 @@ class Command(BaseCommand):
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(f"it takes a day such as 2026-11-20, not {text}.") from None
+    if day.year < FIRST_YEAR:
+        raise ArgumentTypeError(f"there is no usage of before {FIRST_YEAR}.")
+    return day

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 
 from metering import reconcile
 from metering.models.reconciliation import Action, DifferenceKind
@@ -49,9 +49,23 @@ def test_neighbours_with_the_same_story_are_one() -> None:
     assert joined([]) == []
 
 
+def test_it_does_not_run_after_usage_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    posted = [apply.POST_AT_ONCE, 3, 2, 1]  # it waited; it came while the others were posted
+
+    def post_due(tenant: UUID, limit: int) -> int:
+        return posted.pop(0)
+
+    monkeypatch.setattr(apply, "post_due", post_due)
+    apply.post(ACME)
+    assert posted == [2, 1]
+
+
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    "error", [OperationalError("the lock was not to be had"), ValueError("a counter is below 0")]
+)
 def test_one_tenants_trouble_holds_up_no_other_and_is_raised(
-    acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+    error: Exception, acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for house in (acme, rival):
         name = house.tenant.slug
@@ -60,8 +74,8 @@ def test_one_tenants_trouble_holds_up_no_other_and_is_raised(
     real = apply.append
 
     def fails(tenant: UUID, entries: Any) -> Any:
-        if tenant == acme.tenant.id:
-            raise OperationalError("the lock was not to be had")
+        if tenant == acme.tenant.id and entries:
+            raise error
         return real(tenant, entries)
 
     monkeypatch.setattr(apply, "append", fails)
@@ -72,3 +86,22 @@ def test_one_tenants_trouble_holds_up_no_other_and_is_raised(
     reconcile.run(DAY, now=NOON + timedelta(hours=2))
     assert ledger(acme, "acme") == 100
     assert noted(open=True) == []
+
+
+@pytest.mark.django_db
+def test_one_tenants_log_that_cannot_be_replayed_holds_up_no_other(
+    acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for house in (acme, rival):
+        ship(house, house.tenant.slug, (0, 500))
+    real = apply.services.record
+
+    def fails(events: Any) -> int:
+        if any(one.tenant == str(acme.tenant.id) for one in events):
+            raise DataError("value too long")
+        return real(events)
+
+    monkeypatch.setattr(apply.services, "record", fails)
+    reconcile.run(DAY, now=NOON + timedelta(hours=2))
+    assert (ledger(acme, "acme"), ledger(rival, "rival")) == (0, 500)
+    assert told(noted(open=True)) == [("lost", "raised", "acme", 0, 500)]

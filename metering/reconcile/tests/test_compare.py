@@ -128,6 +128,27 @@ def test_nothing_is_credited_while_the_log_may_still_come(logs: Logs) -> None:
     assert told(compare(one, replace(logs, give_up=True))) == [(DOUBLE, action, 0, 500)]
 
 
+def test_a_file_that_is_closed_says_nothing_of_what_came_after_it() -> None:
+    """Its worker goes on in another, of which nothing may be here yet."""
+    one = stream([], [entry(0, 500)])
+    closed = {FILE: Log("worker.1", NOON - timedelta(minutes=10), closed=True)}
+    assert told(compare(one, Logs(closed))) == [(DOUBLE, WAITING, 0, 500)]
+    assert told(compare(one, Logs(closed, give_up=True))) == [(DOUBLE, CREDITED, 0, 500)]
+    following = {**closed, uuid4(): Log("worker.1", NOON + CLOCKS_AGREE_WITHIN, closed=False)}
+    assert told(compare(one, Logs(following))) == [(DOUBLE, CREDITED, 0, 500)]
+    # The last one: its worker was stopped, and the gateway's clock is a little ahead.
+    last = {FILE: Log("worker.1", NOON - CLOCKS_AGREE_WITHIN, closed=True)}
+    assert told(compare(one, Logs(last))) == [(DOUBLE, CREDITED, 0, 500)]
+
+
+def test_of_a_worker_that_keeps_a_log_no_longer_nothing_is_credited() -> None:
+    """A file of long ago is still open, as its worker was killed and nobody has taken it on."""
+    old = Log("worker.1", NOON - timedelta(days=9), closed=False, heard=False)
+    one = stream([], [entry(0, 500)])
+    assert told(compare(one, Logs({FILE: old}))) == [(DOUBLE, WAITING, 0, 500)]
+    assert told(compare(one, Logs({FILE: old}, give_up=True))) == [(DOUBLE, RAISED, 0, 500)]
+
+
 def test_what_a_stream_did_after_the_day_is_not_given_up_with_it() -> None:
     """It may have gone on until a moment ago: its log is seconds away."""
     file = {FILE: Log("worker.1", NOON - timedelta(hours=1), closed=False)}

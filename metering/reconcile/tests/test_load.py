@@ -80,6 +80,15 @@ def test_a_worker_whose_clock_is_ahead_knows_nothing_of_the_future(acme: Any) ->
     assert load.logs(DAY, give_up=False).by_id[log].complete_until < ahead - timedelta(hours=4)
 
 
+def test_a_file_that_was_not_heard_of_since_is_of_long_ago(acme: Any) -> None:
+    log = ship(acme, "s", (0, 500), closed=False)
+    gone = ship(acme, "s", (500, 600))
+    today = timezone.now().date()
+    assert {one.heard for one in load.logs(today, give_up=False).by_id.values()} == {True}
+    later = load.logs(today + timedelta(days=5), give_up=False).by_id
+    assert (later[log].heard, gone in later) == (False, False)
+
+
 def test_batches_are_whole() -> None:
     assert [list(one) for one in load.batches(range(5), 2)] == [[0, 1], [2, 3], [4]]
 

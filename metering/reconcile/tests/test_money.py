@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -156,6 +156,92 @@ def test_a_provider_that_does_not_answer_is_asked_another_time(stripe: Any, acme
     assert set(run.summary["kinds"]["unsent"]) == {"waiting", "ms"}
     assert "could not be asked" in noted(open=True)[0].detail
     assert reconcile.run(DAY, now=LATER).summary["left"] == 0
+
+
+def test_what_it_had_too_much_stays_open_while_it_does_not_answer(stripe: Any, acme: Any, rival: Any) -> None:
+    used(acme, 700)
+    send()
+    with staff_scope():
+        intent = MeterIntent.objects.get(tenant_id=acme.tenant.id, meter="ms")
+    intent.identifier, intent.value, intent.attempts = "by-hand", 55, 1
+    deliver.send(intent)
+    reconcile.run(DAY, now=LATER)
+    stripe.control("faults", path="/v1/billing/meters/*", times=None, status=500)
+    reconcile.run(DAY, now=LATER)
+    stripe.control("faults", clear=True)
+    assert [one.value for one in noted(open=True, kind="ahead")] == [55]
+    reconcile.run(DAY, now=LATER)
+    assert [(one.kind, one.value) for one in noted(open=True)] == [("ahead", 55)]
+    assert len(noted(kind="ahead")) == 1  # the same, all the time
+
+
+def test_what_is_made_and_sent_while_it_is_asked_is_not_too_much(
+    stripe: Any, acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used(acme, 700)
+    send()
+    real, late = money.summaries.totals, [acme]
+
+    def totals(account: Any, meter: str, start: Any, end: Any) -> int:
+        if late and account.tenant_id == acme.tenant.id:
+            used(late.pop(), 40)
+            send(LATER)
+        return real(account, meter, start, end)
+
+    monkeypatch.setattr(money.summaries, "totals", totals)
+    assert reconcile.run(DAY, now=LATER).summary["differences"] == 0
+    assert total(stripe, acme) == 740
+
+
+def test_what_is_sent_when_its_month_is_closed_is_missed_nowhere_and_too_much_nowhere(
+    stripe: Any, acme: Any, rival: Any
+) -> None:
+    used(acme, 700)
+    used(rival, 900)
+    stripe.control("reject", times=1, code="meter_event_customer_not_found")
+    send()
+    december = NOON + timedelta(days=16)
+    stripe.control("clock", at=december.isoformat())
+    assert reconcile.run(DAY, now=december).summary["kinds"]["unsent"]["sent"] == 1
+    deliver.deliver_due(now=december)
+    assert (total(stripe, acme), total(stripe, rival)) == (700, 900)
+    with staff_scope():
+        late = MeterIntent.objects.get(identifier__startswith=money.OURS)
+    assert late.timestamp.date() == date(2026, 12, 1)  # on the next invoice
+    for day in (DAY, late.timestamp.date(), DAY):
+        assert reconcile.run(day, now=december + timedelta(hours=2)).summary["differences"] == 0
+
+
+def test_what_dies_on_its_way_to_the_next_invoice_is_missed_once(stripe: Any, acme: Any, rival: Any) -> None:
+    used(acme, 700)
+    stripe.control("reject", times=1, code="meter_event_customer_not_found")
+    send()
+    december = NOON + timedelta(days=16)
+    stripe.control("clock", at=december.isoformat())
+    reconcile.run(DAY, now=december)
+    first = december.replace(day=1, hour=0)
+    with staff_scope():
+        sent = MeterIntent.objects.filter(identifier__startswith=money.OURS)
+        assert sent.update(state="dead", settled_at=december, timestamp=first) == 1
+    later = december + timedelta(hours=2)
+    assert reconcile.run(first.date(), now=later).summary["differences"] == 0
+    assert reconcile.run(DAY, now=later).summary["kinds"] == {"unsent": {"raised": 1, "ms": 0}}
+
+
+def test_what_nobody_has_written_down_to_be_sent_is_missed(stripe: Any, acme: Any, rival: Any) -> None:
+    used(acme, 700)
+    used(rival, 900)
+    accounts.change(rival.tenant.id, actor=None, conservative=True)
+    assert reconcile.run(DAY, now=timezone.now()).summary["differences"] == 0  # its hour is not over
+    later = timezone.now() + timedelta(hours=3)
+    assert reconcile.run(DAY, now=later).summary["left"] == 2
+    assert {(one.tenant_id, one.kind, one.action, one.value) for one in noted(open=True)} == {
+        (acme.tenant.id, "unsent", "waiting", 700), (rival.tenant.id, "unsent", "none", 900)
+    }  # fmt: skip
+    accounts.change(rival.tenant.id, actor=None, conservative=False)
+    send()
+    assert reconcile.run(DAY, now=later).summary["differences"] == 0
+    assert noted(open=True) == []
 
 
 def test_a_provider_that_is_away_is_not_asked_about_everybody(

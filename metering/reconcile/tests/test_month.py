@@ -299,6 +299,7 @@ def test_a_month(world: World) -> None:
         world.ship([one for one in streams if one not in away], day, day + DAY)
         world.close_of_day()
         world.go(day + DAY + 3 * HOUR)
+        world.close_of_day()
         reconcile.run(world.now.date() - DAY)
         world.close_of_day()
         if world.now.date() == date(2026, 4, 4):

@@ -77,7 +77,10 @@ def test_what_somebody_has_closed_is_not_raised_again_unless_it_grows(acme: Any,
     assert ran("--day", DAY)[0] == 1
     for number in [one.pk for one in noted(open=True)]:
         assert "is closed" in ran("--close", str(number), "--because", "both of one house")[1]
-    assert ran("--day", DAY)[0] == 0
+    for more in ([], ["--dry-run"]):
+        status, said = ran("--day", DAY, *more)
+        assert status == 0
+        assert "Nothing differs but what somebody has closed by hand." in said
     assert noted(open=True) == []
     with tenant_scope(acme.tenant.id):
         entry = AuditEntry.objects.get(action="difference.closed")
@@ -92,6 +95,8 @@ def test_what_somebody_has_closed_is_not_raised_again_unless_it_grows(acme: Any,
     [
         (["--day", "yesterday"], "takes a day such as"),
         (["--day", "2999-01-01"], "has not begun"),
+        (["--day", "9999-12-31"], "has not begun"),
+        (["--day", "0001-01-01"], "no usage of before 2020"),
         (["--tenant", "nobody"], "no tenant 'nobody'"),
         (["--conservative", "on"], "needs --tenant"),
         (["--close", "1"], "needs --because"),

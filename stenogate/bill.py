@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from stenogate.pricing import cost, rounded
+from stenogate.pricing import cost, number, places, rounded
 
 OF_AUDIO = ("usage", "correction", "earlier_correction")
 TYPES = (*OF_AUDIO, "minimum", "waived", "adjustment", "credit")
@@ -31,8 +31,8 @@ def _lines(invoice: Mapping[str, Any]) -> Iterator[str]:
         yield "prices: one of them is there twice"
     usage_ms: dict[str | None, int] = {}
     seen: set[tuple[str, str | None]] = set()
-    for number, line in enumerate(invoice["lines"], 1):
-        where, type_, id, amount = f"line {number}", line["type"], line["price"], Decimal(line["amount"])
+    for place, line in enumerate(invoice["lines"], 1):
+        where, type_, id, amount = f"line {place}", line["type"], line["price"], number(line["amount"])
         if type_ not in TYPES:
             yield f"{where}: nobody knows what the type {type_!r} is"
             continue
@@ -44,7 +44,8 @@ def _lines(invoice: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}: its price {id} is not on the invoice"
             continue
         price = prices[id] if id is not None else None
-        if price is not None and price["currency"] != invoice["currency"]:
+        # What cost nothing may be of before the account had its currency.
+        if price is not None and amount and price["currency"] != invoice["currency"]:
             yield f"{where}: its price is in {price['currency']}, the invoice in {invoice['currency']}"
         if type_ == "usage":
             usage_ms[id] = line["ms"]
@@ -72,7 +73,7 @@ def _parts(where: str, line: Mapping[str, Any], price: Mapping[str, Any] | None)
         amount = cost(price, part["to_ms"]) - cost(price, part["from_ms"])
         if part["from_ms"] != at or part["to_ms"] - part["from_ms"] != part["ms"]:
             yield f"{where}: its part from {part['from_ms']} ms does not go on where the one before it ends"
-        if Decimal(part["amount"]) != amount:
+        if number(part["amount"]) != amount:
             yield f"{where}: its part from {part['from_ms']} ms is {amount}, and it says {part['amount']}"
         at = part["to_ms"]
     if at != line["ms"]:
@@ -95,11 +96,15 @@ def _sign(
 
 
 def _totals(invoice: Mapping[str, Any]) -> Iterator[str]:
-    said = {name: Decimal(invoice[name]) for name in ("subtotal", "rounding", "total", "due")}
-    subtotal = sum((Decimal(line["amount"]) for line in invoice["lines"]), ZERO)
+    said = {name: number(invoice[name]) for name in ("subtotal", "rounding", "total", "due")}
+    subtotal = sum((number(line["amount"]) for line in invoice["lines"]), ZERO)
     if said["subtotal"] != subtotal:
         yield f"subtotal: the lines are {subtotal} together, and it says {said['subtotal']}"
-    total = rounded(subtotal, invoice["decimals"])
+    # Not as the invoice has it: whoever chooses where to round chooses the total.
+    decimals = places(invoice["currency"])
+    if invoice["decimals"] != decimals:
+        yield f"decimals: {invoice['currency']} has {decimals}, and it says {invoice['decimals']}"
+    total = rounded(subtotal, decimals)
     if said["total"] != total:
         yield f"total: {subtotal} rounded is {total}, and it says {said['total']}"
     if said["rounding"] != said["total"] - said["subtotal"]:
@@ -118,11 +123,11 @@ def _streams(invoice: Mapping[str, Any]) -> Iterator[str]:
     lines_cost: dict[str | None, Decimal] = defaultdict(Decimal)
     for stream in invoice["streams"]:
         streams_ms[stream["price"]] += stream["ms"]
-        streams_cost[stream["price"]] += Decimal(stream["amount"]) + Decimal(stream["waived"])
+        streams_cost[stream["price"]] += number(stream["amount"]) + number(stream["waived"])
     for line in invoice["lines"]:
         if line["type"] in OF_AUDIO:
             lines_ms[line["price"]] += line["ms"]
-            lines_cost[line["price"]] += Decimal(line["amount"])
+            lines_cost[line["price"]] += number(line["amount"])
     for id in sorted({*streams_ms, *lines_ms}, key=str):
         if streams_ms[id] != lines_ms[id]:
             yield f"price {id}: its streams are {streams_ms[id]} ms, its lines {lines_ms[id]} ms"
@@ -138,18 +143,26 @@ def _streams(invoice: Mapping[str, Any]) -> Iterator[str]:
 
 def _summary(invoice: Mapping[str, Any]) -> Iterator[str]:
     for name, key in (("projects", "project"), ("models", "model"), ("kinds", "kind"), ("regions", "region")):
-        found: dict[str, int] = defaultdict(int)
-        for stream in invoice["streams"]:
-            found[stream[key] or ""] += stream["ms"]
-        said = {
-            row["id" if name == "projects" else "name"] or "": row["ms"] for row in invoice["summary"][name]
-        }
-        for part in sorted({*found, *said}):
-            if found.get(part, 0) != said.get(part, 0):
-                yield (
-                    f"summary by {name}: of {part!r} there are {found.get(part, 0)} ms, and it says "
-                    f"{said.get(part, 0)}"
-                )
+        yield from _summed(name, invoice, [(one[key] or "", one["ms"]) for one in invoice["streams"]])
+    tagged = [(tag, one["ms"]) for one in invoice["streams"] for tag in set(one["tags"]) or {""}]
+    yield from _summed("tags", invoice, tagged)
     days = sum(row["ms"] for row in invoice["summary"]["days"])
     if days != invoice["ms"]:
         yield f"summary by days: together they are {days} ms of {invoice['ms']} ms"
+    for name in ("projects", "models", "kinds", "regions", "days"):
+        amount = sum((number(row["amount"]) for row in invoice["summary"][name]), ZERO)
+        if amount != number(invoice["subtotal"]):
+            yield f"summary by {name}: together they are {amount} of {invoice['subtotal']}"
+
+
+def _summed(name: str, invoice: Mapping[str, Any], parts: Iterable[tuple[str, int]]) -> Iterator[str]:
+    found: dict[str, int] = defaultdict(int)
+    for part, ms in parts:
+        found[part] += ms
+    said = {row["id" if name == "projects" else "name"] or "": row["ms"] for row in invoice["summary"][name]}
+    for part in sorted({*found, *said}):
+        if found.get(part, 0) != said.get(part, 0):
+            yield (
+                f"summary by {name}: of {part!r} there are {found.get(part, 0)} ms, and it says "
+                f"{said.get(part, 0)}"
+            )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+from stenogate.pricing import number
 from stenogate.receipts import Chain, Range, Receipt
 
 # Of a stream's name, a price and whether it was taken back: `[from, to)` in milliseconds.
@@ -19,8 +19,8 @@ def check(invoice: Mapping[str, Any], chain: Chain) -> list[str]:
     problems = _prices(invoice, chain.latest)
     period = invoice["period"]["first_day"]
     billed: dict[str, Spans] = defaultdict(lambda: defaultdict(list))
-    for number, line in enumerate(invoice["streams"], 1):
-        where = f"stream line {number} ({line['request_id']})"
+    for place, line in enumerate(invoice["streams"], 1):
+        where = f"stream line {place} ({line['request_id']})"
         spans, problem = _spans(line)
         problems += [f"{where}: {problem}"] if problem else []
         for at, found in spans.items():
@@ -107,7 +107,7 @@ def _differs(ours: Mapping[str, Any], signed: Mapping[str, Any]) -> str | None:
         if ours[name] != signed[name]:
             return name
     tiers = [
-        [(tier["up_to_ms"], Decimal(tier["per_minute"])) for tier in price["tiers"]]
+        [(tier["up_to_ms"], number(tier["per_minute"])) for tier in price["tiers"]]
         for price in (ours, signed)
     ]
     return "tiers" if tiers[0] != tiers[1] else None

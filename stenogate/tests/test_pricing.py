@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering import rating
+from metering.invoices import money
 from metering.rating import PriceLine, Tier
-from stenogate.pricing import cost, rounded
+from stenogate.pricing import cost, number, places, rounded
 
 prices = st.decimals(0, 100, places=6)
 tiers = st.lists(st.integers(1, 10_000_000), max_size=3, unique=True).flatmap(
@@ -54,3 +55,15 @@ def test_a_half_millionth_is_rounded_up():
 )
 def test_a_total_is_rounded_half_up(amount: str, places: int, whole: str) -> None:
     assert str(rounded(Decimal(amount), places)) == whole
+
+
+def test_a_currency_has_the_coins_that_the_service_rounds_to() -> None:
+    assert {currency: places(currency) for currency in (*money.PLACES, "USD")} == {**money.PLACES, "USD": 2}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1E+5", "NaN", "Infinity", "1_0", " 1", "\uff11", ".5", "9" * 21, 5, None]
+)
+def test_an_amount_is_digits_and_a_point(text: object) -> None:
+    with pytest.raises(ValueError, match="no amount"):
+        number(text)

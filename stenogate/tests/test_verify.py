@@ -204,6 +204,12 @@ def made_up_minimum(papers: Papers) -> None:
     papers.invoice["lines"].append({**line(papers, "waived"), "type": "minimum", "amount": "1.000000"})
 
 
+def round_up(papers: Papers) -> None:
+    papers.invoice["decimals"] = -2
+    papers.invoice["total"] = papers.invoice["due"] = "100"
+    papers.invoice["rounding"] = str(100 - Decimal(papers.invoice["subtotal"]))
+
+
 TAMPERED: dict[str, tuple[Tamper, str]] = {
     "more of a stream": (more_of_a_stream, "of e at price"),
     "a stream twice": (stream_twice, "is billed twice from 0 to 300000 ms"),
@@ -254,6 +260,12 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "ms of the ledger": (put("ledger", "ms", value=1), "ledger.ms: the streams are"),
     "ms of a model": (put("summary", "models", 0, "ms", value=1), "summary by models: of 'm'"),
     "ms of a project": (put("summary", "projects", 0, "ms", value=1), "summary by projects"),
+    "where to round": (round_up, "decimals: USD has 2, and it says -2"),
+    "ms of a tag": (put("summary", "tags", 0, "ms", value=1), "summary by tags: of"),
+    "money of a region": (
+        put("summary", "regions", 0, "amount", value="9.0"),
+        "summary by regions: together",
+    ),
     "ms of a day": (put("summary", "days", 0, "ms", value=1), "summary by days"),
 }
 
@@ -278,6 +290,10 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(papers: Papers, tmp_path
         ("invoice.json", '{"v": 1, "v": 1}'): "a name twice",
         ("invoice.json", '{"v": 1, "kind": "invoice"}'): "lacks something",
         ("invoice.json", "[" * 100_000): "it is nested too deeply",
+        ("invoice.json", '{"v": ' + "1" * 5000 + "}"): "it is not JSON",
+        ("invoice.json", good["invoice.json"].replace('"number": ""', '"nummer": ""')): "lacks something",
+        ("invoice.json", changed(good, subtotal="1E+999999999")): "lacks something",
+        ("invoice.json", changed(good, subtotal="NaN")): "lacks something",
         ("receipts.jsonl", "{}\nnonsense\n"): "receipts.jsonl, line 2",
         ("keys.json", "{}"): "/v1/receipts/keys",
         ("keys.json", '{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "AA"}]}'): "not 32 bytes",
@@ -288,6 +304,16 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(papers: Papers, tmp_path
         (tmp_path / name).write_text(text)
         with pytest.raises(UsageError, match=said):
             verify.run(tmp_path / "invoice.json", tmp_path / "receipts.jsonl", None, io.StringIO())
+
+
+def changed(good: dict[str, str], **changes: Any) -> str:
+    return json.dumps({**json.loads(good["invoice.json"]), **changes})
+
+
+def test_what_a_file_says_draws_nothing_but_letters(papers: Papers, tmp_path: Path) -> None:
+    papers.invoice["number"] = "1\x1b[2K\ragrees\n\ud800"
+    code, said = papers.run(tmp_path)
+    assert (code, said.splitlines()[-1]) == (0, "invoice 1?[2K?agrees?? agrees.")
 
 
 def test_without_keys_it_says_where_to_get_them(papers: Papers, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
@@ -13,7 +13,9 @@ from uuid import UUID
 from django.db import connection
 
 from metering.ledger.chain import Line
+from metering.models import LedgerEntry
 
+CHUNK = 2000
 COLUMNS = tuple(field.name for field in fields(Line))
 _TYPES = {
     "tenant_id": "uuid",
@@ -96,6 +98,14 @@ def select(condition: str, values: Sequence[Any]) -> list[Line]:
             values,
         )
         return [as_line(row) for row in cursor.fetchall()]
+
+
+def stream(tenant_id: UUID, **where: Any) -> Iterator[Line]:
+    """A tenant's rows in order, a chunk at a time, by a cursor on the server: one statement, one moment.
+    Inside the tenant's scope."""
+    found = LedgerEntry.objects.filter(tenant_id=tenant_id, **where).order_by("seq", "id")
+    for row in found.values_list(*COLUMNS).iterator(chunk_size=CHUNK):
+        yield as_line(row)
 
 
 def as_line(row: Sequence[Any]) -> Line:

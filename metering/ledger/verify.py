@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from django.db import connection
+from django.db import DataError, connection
 
 from metering.ledger import rows, witnesses
 from metering.ledger.book import NO_PRICE, Count
@@ -25,7 +24,7 @@ from metering.plans import line_of
 from metering.rating import cost_in_millionths, millionths, money
 from tenants.scope import tenant_scope
 
-CHUNK = 2000
+NOT_MONEY = 10**30
 MAX_FINDINGS = 100  # of one tenant; a ledger that is all wrong is not listed row by row
 
 _HEAD = """
@@ -36,6 +35,13 @@ SELECT a.last_seq, a.last_hash, a.balance, a.period, a.charged,
     ARRAY(SELECT ROW(c.period, c.price_id, c.ms, c.charged, c.waived)::text
           FROM metering_counter c WHERE c.tenant_id = a.tenant_id)
 FROM metering_account a WHERE a.tenant_id = %s
+"""
+
+_NO_TIME = """
+SELECT seq FROM metering_ledgerentry WHERE tenant_id = %s
+    AND (GREATEST(at, processed_at, period, rated_in) >= '9999-12-31'
+         OR LEAST(at, processed_at, period, rated_in) < '0002-01-01')
+ORDER BY seq LIMIT %s
 """
 
 
@@ -95,15 +101,21 @@ def _findings(tenant_id: UUID) -> Iterator[Finding]:
         invoices = witnesses.of_invoices(tenant_id)
         so_far = Reckoned()
         compared = False
-        for line in _stream(tenant_id):
-            if not compared and line.seq > head.seq:
-                yield from _compare(tenant_id, so_far, head)
-                compared = True
-            yield from _row(tenant_id, so_far, line)
-            for number, its in invoices.pop(line.seq, ()):
-                if its != line.hash.hex():
-                    yield Finding(tenant_id, line.seq, "rewritten", f"invoice {number} was made of another")
-            _add(so_far, line)
+        try:
+            for line in rows.stream(tenant_id):
+                if not compared and line.seq > head.seq:
+                    yield from _compare(tenant_id, so_far, head)
+                    compared = True
+                yield from _row(tenant_id, so_far, line)
+                for number, its in invoices.pop(line.seq, ()):
+                    if its != line.hash.hex():
+                        yield Finding(
+                            tenant_id, line.seq, "rewritten", f"invoice {number} was made of another"
+                        )
+                _add(so_far, line)
+        except DataError:
+            yield from _unreadable(tenant_id)
+            return
         if not compared:
             yield from _compare(tenant_id, so_far, head)
         if so_far.seq > head.seq:
@@ -117,6 +129,14 @@ def _findings(tenant_id: UUID) -> Iterator[Finding]:
                 yield Finding(tenant_id, seq, "missing", f"invoice {number} was made up to it")
         for said in witnesses.of_receipts(tenant_id, MAX_FINDINGS):
             yield Finding(tenant_id, None, "receipt", said)
+
+
+def _unreadable(tenant_id: UUID) -> Iterator[Finding]:
+    """PostgreSQL keeps times that Python has not; nobody else can have written them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NO_TIME, [tenant_id, MAX_FINDINGS])
+        for (seq,) in cursor.fetchall():
+            yield Finding(tenant_id, seq, "changed", "it has a time that there is not; no more can be read")
 
 
 def _row(tenant_id: UUID, so_far: Reckoned, line: Line) -> Iterator[Finding]:
@@ -145,12 +165,12 @@ def _rated_wrong(so_far: Reckoned, line: Line) -> str:
         if before + line.ms < 0:
             return "it takes back more than was counted"
         full = cost_in_millionths(price, before + line.ms) - cost_in_millionths(price, before)
-    said = millionths(line.amount) + millionths(line.waived)
+    said = _millionths(line.amount) + _millionths(line.waived)
     return "" if said == full else f"it costs {full} millionths, and says {said}"
 
 
 def _add(so_far: Reckoned, line: Line) -> None:
-    amount, waived = millionths(line.amount), millionths(line.waived)
+    amount, waived = _millionths(line.amount), _millionths(line.waived)
     rated = so_far.count(line.rated_in or line.period, line.price_id)
     rated.ms += line.ms
     rated.waived += waived
@@ -218,32 +238,15 @@ def _head(tenant_id: UUID) -> Head:
     if row is None:
         return Head()
     seq, last_hash, balance, period, charged, usage_ms, counters = row
-    found = Head(seq, bytes(last_hash), millionths(balance), period, millionths(charged), int(usage_ms))
+    found = Head(seq, bytes(last_hash), _millionths(balance), period, _millionths(charged), int(usage_ms))
     for text in counters:
         day, price_id, ms, its_charged, waived = text.strip("()").split(",")
         found.counters[date.fromisoformat(day), UUID(price_id)] = Count(
-            int(ms), millionths(Decimal(its_charged)), millionths(Decimal(waived))
+            int(ms), _millionths(Decimal(its_charged)), _millionths(Decimal(waived))
         )
     return found
 
 
-def _stream(tenant_id: UUID) -> Iterator[Line]:
-    """All rows in order, a chunk at a time, by a cursor on the server: one statement, one moment."""
-    columns = ", ".join(rows.COLUMNS)
-    name = f"verify_{uuid4().hex}"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"DECLARE {name} NO SCROLL CURSOR FOR SELECT {columns} FROM metering_ledgerentry "  # noqa: S608
-            "WHERE tenant_id = %s ORDER BY seq, id",
-            [tenant_id],
-        )
-        try:
-            while True:
-                cursor.execute(f"FETCH {CHUNK} FROM {name}")
-                chunk: list[Any] = cursor.fetchall()
-                for row in chunk:
-                    yield rows.as_line(row)
-                if len(chunk) < CHUNK:
-                    return
-        finally:
-            cursor.execute(f"CLOSE {name}")
+def _millionths(amount: Decimal) -> int:
+    """PostgreSQL also keeps NaN. It is no money, and whatever it stands in comes out wrong."""
+    return millionths(amount) if amount.is_finite() else NOT_MONEY

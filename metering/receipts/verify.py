@@ -22,7 +22,10 @@ def problems_of(tenant_id: UUID) -> tuple[int, list[str]]:
         for row in Receipt.objects.order_by("number").iterator(chunk_size=1000):
             count += 1
             if row.number != count:
-                problems.append(f"receipt {count} is missing")
+                to = row.number - 1
+                problems.append(
+                    f"receipts {count} to {to} are missing" if to > count else f"receipt {count} is missing"
+                )
                 count = row.number
             before = numbers.get(row.request_id)
             problems += [f"{_named(row)}: {said}" for said in _wrong(row, publics, before, last)]

@@ -51,6 +51,7 @@ TAMPERED = {
     f"UPDATE {MINE} SET hash = decode(repeat('00', 32), 'hex') WHERE number = 2": "its hash",
     f"DELETE FROM {MINE} WHERE number = 1": "receipt 1 is missing",
     f"DELETE FROM {MINE} WHERE number = 2": "receipt 2 is missing",
+    f"DELETE FROM {MINE} WHERE number IN (2, 3)": "receipts 2 to 3 are missing",
     f"DELETE FROM {MINE} WHERE number = 4": "receipts 4 to 4 are missing",
     f"DELETE FROM {MINE}": "receipts 1 to 4 are missing",
     f"INSERT INTO {MINE} (tenant_id, project_id, number, request_id, revision, body, key, signature, hash, "
@@ -59,6 +60,7 @@ TAMPERED = {
     "UPDATE metering_receipthead SET number = 3": "the head of the chain",
     "DELETE FROM metering_receipthead": "the head of the chain",
     "UPDATE metering_signingkey SET public = decode(repeat('01', 32), 'hex')": "its signature",
+    "UPDATE metering_signingkey SET public = decode('01', 'hex')": "its signature",
 }
 
 

@@ -17,7 +17,7 @@ from metering.invoices.errors import CreditNoteRefused
 from metering.invoices.money import coins, exact
 from metering.invoices.read import today
 from metering.ledger.accounts import locked_account
-from metering.ledger.append import NewEntry, append
+from metering.ledger.append import MAX_MONEY, NewEntry, append
 from metering.models import Invoice
 from metering.models.invoices import InvoiceKind
 from metering.models.ledger import EntryKind
@@ -101,7 +101,8 @@ def _checked(lines: Sequence[CreditLine], invoice: Invoice, left: Decimal) -> De
     for line in lines:
         if not 0 < len(line.description) <= MAX_TEXT or not line.description.isprintable():
             raise CreditNoteRefused(f"Each line has a text of 1 to {MAX_TEXT} printable characters.")
-        if not line.amount.is_finite() or line.amount != coins(line.amount, invoice.currency):
+        whole = line.amount.is_finite() and abs(line.amount) <= MAX_MONEY
+        if not whole or line.amount != coins(line.amount, invoice.currency):
             raise CreditNoteRefused(f"{line.amount} is no amount of whole coins in {invoice.currency}.")
         if line.amount <= 0:
             raise CreditNoteRefused(

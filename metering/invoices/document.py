@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from metering.invoices.entry import Entry
 from metering.invoices.lines import Problem, lines_of
 from metering.invoices.money import coins, exact, places
 from metering.invoices.tally import ZERO, Stream, Sum, Tally
+from metering.ledger.chain import Line
 from metering.rating import PriceLine
 
 VERSION = 1
@@ -48,7 +48,6 @@ class Facts:
     ends_at: datetime
     projects: Mapping[str, str]  # names by id
     prices: Mapping[UUID, Priced]
-    head: str  # hash of the last entry, in hex
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def build(tally: Tally, facts: Facts, final: Final | None = None) -> tuple[Docum
             "entries": tally.all.count,
             "ms": tally.all.ms,
             "amount": exact(tally.all.amount),
-            "head": facts.head,
+            "head": tally.head,
         },
     }
     return document, problems
@@ -163,7 +162,7 @@ def _ranges(spans: Sequence[tuple[str, int, int]]) -> list[Document]:
     return [{"stream": stream, "from_ms": start, "to_ms": end} for stream, start, end in spans]
 
 
-def _credit(entry: Entry) -> Document:
+def _credit(entry: Line) -> Document:
     kinds = {"credit_note": "credit_note", "stripe": "payment", "payment": "payment"}
     return {
         "type": kinds.get(entry.reference.partition(":")[0], "credit"),
@@ -183,7 +182,7 @@ def _price(priced: Priced) -> Document:
         "kind": line.kind,
         "region": line.region,
         "included_ms": line.included_ms,
-        "tiers": [{"up_to_ms": tier.up_to_ms, "per_minute": str(tier.per_minute)} for tier in line.tiers],
+        "tiers": [{"up_to_ms": tier.up_to_ms, "per_minute": f"{tier.per_minute:f}"} for tier in line.tiers],
         "currency": priced.currency,
         "plan": priced.plan,
         "version": priced.version,

@@ -30,10 +30,13 @@ def csv_lines(document: dict[str, Any], streams: Iterable[dict[str, Any]]) -> It
 
 
 def json_pieces(document: dict[str, Any], streams: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The document with all its streams in it, whether the stored one lists them or not."""
+    """The document with all its streams in it, whether the stored one lists them or not. A credit note has
+    none."""
+    if document["kind"] == "credit_note":
+        yield json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+        return
     rest = {name: value for name, value in document.items() if name != "streams"}
-    if "streams_listed" in rest:
-        rest["streams_listed"] = True
+    rest["streams_listed"] = True
     yield json.dumps(rest, ensure_ascii=False, indent=1)[:-2]
     yield ',\n "streams": ['
     for i, stream in enumerate(streams):

@@ -14,6 +14,7 @@ from metering.invoices.tally import ZERO, Sum, Tally
 from metering.rating import PriceLine
 
 UNPRICED = "Audio that no price applies to"
+WAIVED = "Not charged: past the spend cap or the prepaid credit"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ def lines_of(tally: Tally, prices: Mapping[UUID, PriceLine]) -> tuple[list[dict[
     """Every amount of the ledger but credits is in one of them, once."""
     lines: list[dict[str, Any]] = []
     problems: list[Problem] = []
+    # Of all prices together: a correction of one gives back first what a cap had waived of any.
+    waived = ZERO
     for id, price in _in_order(tally, prices):
         usage, corrected = tally.usage.get(id, Sum()), tally.corrections.get(id, Sum())
         computed = cost(price, usage.ms)
@@ -53,12 +56,13 @@ def lines_of(tally: Tally, prices: Mapping[UUID, PriceLine]) -> tuple[list[dict[
         if minimum.count:
             line = _line("minimum", f"Minimum charges: {name}", id, 0, minimum.gross)
             lines.append({**line, "requests": minimum.count})
-        waived = usage.waived + corrected.waived + earlier.waived + minimum.waived
-        if waived:
-            lines.append(_line("waived", f"Not charged, past the spend cap: {name}", id, 0, -waived))
+        waived += usage.waived + corrected.waived + minimum.waived
     for entry in tally.adjustments:
         text = entry.reason or "Adjustment"
-        lines.append(_line("adjustment", text, entry.price_id, entry.ms, entry.amount))
+        lines.append(_line("adjustment", text, entry.price_id, entry.ms, entry.amount + entry.waived))
+        waived += entry.waived
+    if waived:
+        lines.append(_line("waived", WAIVED, None, 0, -waived))
     return lines, problems
 
 
@@ -89,7 +93,7 @@ def _parts(price: PriceLine, ms: int) -> list[dict[str, Any]]:
         parts.append(
             {
                 "from_ms": start, "to_ms": end, "ms": end - start, "minutes": minutes(end - start),
-                "per_minute": str(per_minute), "amount": exact(amount),
+                "per_minute": f"{per_minute:f}", "amount": exact(amount),
             }
         )  # fmt: skip
     return parts

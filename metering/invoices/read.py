@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 from config import env
 from metering import periods
 from metering.invoices.document import Document, Facts, Final, Priced, build, stream_lines
-from metering.invoices.entries import entries_of
 from metering.invoices.errors import PeriodMalformed
 from metering.invoices.lines import Problem
 from metering.invoices.tally import Tally, tally
+from metering.ledger import rows
 from metering.ledger.accounts import account_of
-from metering.models import Account, Invoice, LedgerEntry, Price
+from metering.models import Account, Invoice, Price
 from metering.periods import Period
 from metering.rating import PriceLine, Tier
 from tenants.models import Project, Tenant
@@ -48,18 +48,18 @@ def streams_of(invoice: Invoice) -> Iterator[Document]:
         return
     with tenant_scope(invoice.tenant_id):
         zone = ZoneInfo(document["period"]["time_zone"])
-        found = tally(entries_of(invoice.tenant_id, invoice.period), invoice.starts_at, zone)
+        found = tally(rows.stream(invoice.tenant_id, period=invoice.period), invoice.starts_at, zone)
     yield from stream_lines(found)
 
 
 def period_named(first_day: date, time_zone: str) -> Period:
-    if first_day.day != 1:
+    if first_day.day != 1 or not 2 <= first_day.year <= 9998:  # near its ends the calendar has no next month
         raise PeriodMalformed()
     return periods.of_month(first_day, time_zone)
 
 
 def tally_of(account: Account, period: Period) -> Tally:
-    entries = entries_of(account.tenant_id, period.first_day)
+    entries = rows.stream(account.tenant_id, period=period.first_day)
     return tally(entries, period.starts_at, ZoneInfo(account.time_zone))
 
 
@@ -70,8 +70,6 @@ def document_of(
 
 
 def facts_of(account: Account, period: Period, found: Tally) -> Facts:
-    last = LedgerEntry.objects.filter(tenant_id=account.tenant_id, seq=found.last_seq)
-    head = last.values_list("hash", flat=True).first()
     projects = Project.objects.filter(id__in=[id for id in found.summaries["projects"] if id])
     return Facts(
         seller=_seller(),
@@ -84,7 +82,6 @@ def facts_of(account: Account, period: Period, found: Tally) -> Facts:
         ends_at=period.ends_at,
         projects={str(project.id): project.name for project in projects},
         prices=_prices(found),
-        head=bytes(head).hex() if head is not None else "",
     )
 
 
@@ -113,8 +110,8 @@ def _customer(account: Account) -> dict[str, object]:
 def _prices(found: Tally) -> dict[UUID, Priced]:
     """By plan, version and label: the order of the invoice's lines."""
     used = {stream.first.price_id for stream in found.streams.values()} | set(found.minimums)
-    rows = Price.objects.filter(id__in=[id for id in used if id]).select_related("version__plan")
-    ordered = rows.order_by("version__effective_from", "version__number", "label", "id")
+    prices = Price.objects.filter(id__in=[id for id in used if id]).select_related("version__plan")
+    ordered = prices.order_by("version__effective_from", "version__number", "label", "id")
     return {row.id: _priced(row) for row in ordered}
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from metering.invoices.entry import Entry
 from metering.invoices.errors import MixedCurrencies
+from metering.ledger.chain import Line
 
 ZERO = Decimal(0)
 MINIMUM = "minimum:"
@@ -26,7 +26,7 @@ class Sum:
     waived: Decimal = ZERO
     count: int = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Line) -> None:
         self.ms += entry.ms
         self.amount += entry.amount
         self.waived += entry.waived
@@ -46,7 +46,7 @@ def _sums() -> defaultdict[Any, Sum]:
 class Stream:
     """What one request used of one price line, with one set of attributes."""
 
-    first: Entry
+    first: Line
     late: bool
     sum: Sum = field(default_factory=Sum)
     ranges: list[tuple[str, int, int]] = field(default_factory=list)
@@ -61,9 +61,9 @@ class Tally:
     corrections: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
     earlier: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
     minimums: defaultdict[UUID | None, Sum] = field(default_factory=_sums)
-    adjustments: list[Entry] = field(default_factory=list)
+    adjustments: list[Line] = field(default_factory=list)
     # Money that was paid or given back: it changes no total, as the payment provider is not told of it.
-    credits: list[Entry] = field(default_factory=list)
+    credits: list[Line] = field(default_factory=list)
     streams: dict[tuple[Any, ...], Stream] = field(default_factory=dict)
     summaries: dict[str, defaultdict[str, Sum]] = field(
         default_factory=lambda: {name: _sums() for name in SUMMARIES}
@@ -71,10 +71,11 @@ class Tally:
     all: Sum = field(default_factory=Sum)
     first_seq: int = 0
     last_seq: int = 0
+    head: str = ""  # hash of the last entry, in hex
     currency: str = ""
 
 
-def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo) -> Tally:
+def tally(entries: Iterable[Line], starts_at: datetime, zone: ZoneInfo) -> Tally:
     found = Tally()
     for entry in entries:
         # What cost nothing may be of before the account had prices, and with them its currency.
@@ -83,7 +84,7 @@ def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo) -> Tall
                 raise MixedCurrencies(found.currency, entry.currency, entry.seq)
             found.currency = entry.currency
         found.first_seq = found.first_seq or entry.seq
-        found.last_seq = entry.seq
+        found.last_seq, found.head = entry.seq, entry.hash.hex()
         found.all.add(entry)
         if entry.kind == "credit":
             found.credits.append(entry)
@@ -96,16 +97,17 @@ def tally(entries: Iterable[Entry], starts_at: datetime, zone: ZoneInfo) -> Tall
     return found
 
 
-def _adjust(found: Tally, entry: Entry) -> None:
+def _adjust(found: Tally, entry: Line) -> None:
     if entry.reference.startswith(MINIMUM):
         found.minimums[entry.price_id].add(entry)
     else:
         found.adjustments.append(entry)
 
 
-def _audio(found: Tally, entry: Entry, starts_at: datetime) -> None:
+def _audio(found: Tally, entry: Line, starts_at: datetime) -> None:
     if entry.rated_in not in (None, entry.period):
-        by_price = found.earlier  # at what the counters of its own period say, which has its invoice already
+        # At what the counters of its own period say. What was not charged there stands on that invoice.
+        by_price, entry = found.earlier, replace(entry, waived=ZERO)
     else:
         by_price = found.usage if entry.kind == "usage" else found.corrections
     by_price[entry.price_id].add(entry)
@@ -126,7 +128,7 @@ def _audio(found: Tally, entry: Entry, starts_at: datetime) -> None:
         ranges.append((entry.stream, *span))
 
 
-def _summarise(found: Tally, entry: Entry, zone: ZoneInfo) -> None:
+def _summarise(found: Tally, entry: Line, zone: ZoneInfo) -> None:
     """A request of two tags counts under each of them; everything else adds up to the sub-total."""
     by = found.summaries
     by["projects"][str(entry.project_id or "")].add(entry)

@@ -52,7 +52,7 @@ def entries_of(request_id: str) -> list[LedgerEntry]:
     rows: Iterable[LedgerEntry] = (
         LedgerEntry.objects.filter(request_id=request_id, from_ms__isnull=False)
         .exclude(ms=0)
-        .select_related("price")
+        .select_related("price__version")
         .order_by("seq")
     )
     return list(rows)
@@ -73,8 +73,10 @@ def _part(event: UsageEvent, history: plans.History, time_zone: str) -> Part:
 def _of_entry(entry: LedgerEntry) -> Part:
     price = None
     if entry.price is not None:
-        tiers = tuple((tier["up_to_ms"], str(tier["per_minute"])) for tier in entry.price.tiers)
-        price = Terms(str(entry.price.id), entry.price.label, entry.currency, entry.price.included_ms, tiers)
+        its = entry.price
+        tiers = tuple((tier["up_to_ms"], str(tier["per_minute"])) for tier in its.tiers)
+        # The price's own: an entry that cost nothing may be of before the account took another currency.
+        price = Terms(str(its.id), its.label, its.version.currency, its.included_ms, tiers)
     return Part(
         stream=entry.stream,
         from_ms=entry.from_ms or 0,

@@ -77,7 +77,7 @@ def test_several_are_together_never_more_than_the_invoice(
     ]
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "0.001", "NaN", "Infinity"])
+@pytest.mark.parametrize("amount", ["0", "-1", "0.001", "NaN", "Infinity", "1E+30", "1E-999999"])
 def test_an_amount_is_of_whole_coins_above_0(
     acme: Any, rival: Any, clock: Any, invoice: Invoice, amount: str
 ) -> None:

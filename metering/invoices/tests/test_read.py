@@ -57,9 +57,11 @@ def test_a_period_without_usage_is_a_document_of_nothing(acme: Any, rival: Any, 
     assert document["customer"]["legal_name"] == "Acme"
 
 
-def test_a_period_is_named_by_its_first_day(acme: Any, rival: Any, clock: Any) -> None:
+@pytest.mark.parametrize("day", [date(2024, 1, 2), date(1, 1, 1), date(9999, 12, 1)])
+def test_a_period_is_named_by_its_first_day(acme: Any, rival: Any, clock: Any, day: date) -> None:
+    settle(acme, time_zone="Europe/Berlin")
     with pytest.raises(PeriodMalformed):
-        draft(acme.tenant.id, date(2024, 1, 2))
+        draft(acme.tenant.id, day)
 
 
 @pytest.mark.usefixtures("priced")
@@ -142,6 +144,61 @@ def test_what_is_taken_back_is_taken_of_what_was_not_charged_first(acme: Any, ri
     ]  # fmt: skip
     assert document["total"] == "0.04"
     assert document["streams"][0]["amount"] == "0.040000"
+
+
+def test_what_is_taken_back_of_one_price_may_have_been_waived_of_another(
+    acme: Any, rival: Any, clock: Any
+) -> None:
+    prices = [line(kind, (None, "0.06"), kind=kind) for kind in ("live", "recorded")]
+    put_on(acme, plan("kinds", lines=prices))
+    settle(acme, hard_cap=Decimal("0.05"))
+    use(acme, clock.now, "a", 40_000, kind="live")
+    use(acme, clock.now, "b", 40_000, kind="recorded")
+    take_back(acme, "a", 0, 20_000)
+    document = of(acme)
+    assert types(document) == [
+        ("usage", 40_000, "0.040000"), ("correction", -20_000, "-0.020000"), ("usage", 40_000, "0.040000"),
+        ("waived", 0, "-0.010000"),
+    ]  # fmt: skip
+    assert document["total"] == "0.05"
+
+
+@pytest.mark.usefixtures("priced")
+def test_what_was_waived_of_an_earlier_month_is_not_on_this_invoice(
+    acme: Any, rival: Any, clock: Any
+) -> None:
+    settle(acme, hard_cap=Decimal("0.05"))
+    use(acme, clock.now, "a", 80_000)
+    clock.set(2024, 2, 10)
+    take_back(acme, "a", 0, 40_000)
+    document = of(acme, date(2024, 2, 1))
+    assert types(document) == [("earlier_correction", -40_000, "-0.010000")]
+    assert (document["subtotal"], document["streams"][0]["waived"]) == ("-0.010000", "0.000000")
+    assert entries(acme)[-1].waived == Decimal("-0.03")
+
+
+@pytest.mark.usefixtures("priced")
+def test_what_a_cap_kept_of_an_adjustment_is_in_the_same_line(acme: Any, rival: Any, clock: Any) -> None:
+    settle(acme, hard_cap=Decimal("0.05"))
+    use(acme, clock.now, "a", 60_000)
+    charge(acme, "2.5")
+    document = of(acme)
+    assert types(document) == [
+        ("usage", 60_000, "0.060000"), ("adjustment", 0, "2.500000"), ("waived", 0, "-2.510000"),
+    ]  # fmt: skip
+    assert document["total"] == "0.05"
+
+
+def test_what_cost_nothing_in_one_currency_stands_beside_what_cost_in_another(
+    acme: Any, rival: Any, clock: Any
+) -> None:
+    put_on(acme, plan("free", "USD", [line("Trial", (None, "0"))]))
+    use(acme, clock.set(2024, 1, 5), "trial")
+    put_on(acme, plan("euro", "EUR", [line("Audio", (None, "0.06"))]))
+    use(acme, clock.set(2024, 1, 6), "paid")
+    document = of(acme)
+    assert (document["currency"], document["total"]) == ("EUR", "0.06")
+    assert [one["currency"] for one in document["prices"]] == ["USD", "EUR"]
 
 
 def test_lines_of_one_name_say_whose_they_are(acme: Any, rival: Any, clock: Any) -> None:

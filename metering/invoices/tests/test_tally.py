@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,31 +11,31 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from metering.invoices.entry import Entry
 from metering.invoices.errors import MixedCurrencies
 from metering.invoices.lines import lines_of
 from metering.invoices.tally import Tally, tally
+from metering.ledger.chain import Line
 from metering.rating import PriceLine, Tier
 
 PRICE = PriceLine(UUID(int=1), "Audio", "", "", "", 0, (Tier(None, Decimal("0.06")),))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def entry(seq: int = 1, kind: str = "usage", **changes: Any) -> Entry:
+def entry(seq: int = 1, kind: str = "usage", **changes: Any) -> Line:
     audio = kind in ("usage", "correction")
-    return Entry(
+    return Line(
         **{
-            "seq": seq, "kind": kind, "at": START, "period": date(2024, 1, 1),
+            "tenant_id": UUID(int=9), "seq": seq, "kind": kind, "at": START, "period": date(2024, 1, 1),
             "rated_in": date(2024, 1, 1) if audio else None, "processed_at": START, "project_id": None,
             "key_id": None, "stream": "s", "request_id": "s", "from_ms": 0, "to_ms": 1000,
-            "ms": 1000 if audio else 0, "usage_kind": "live", "model": "m", "region": "eu", "tags": [],
+            "ms": 1000 if audio else 0, "usage_kind": "live", "model": "m", "region": "eu", "tags": (),
             "price_id": PRICE.id, "currency": "USD", "amount": Decimal("0.001"), "waived": Decimal(0),
             "reason": "", "reference": "", **changes,
         }
     )  # fmt: skip
 
 
-def of(*entries: Entry) -> Tally:
+def of(*entries: Line) -> Tally:
     return tally(entries, START, ZoneInfo("UTC"))
 
 
@@ -49,6 +50,12 @@ def test_minimum_charges_are_one_line_of_their_price() -> None:
         ("usage", "0.001000"), ("minimum", "0.024000"), ("waived", "-0.004000"),
     ]  # fmt: skip
     assert lines[1]["requests"] == 2
+
+
+def test_a_price_is_written_without_an_exponent() -> None:
+    cheap = replace(PRICE, tiers=(Tier(None, Decimal("0.0000000001")),))
+    (line,), _ = lines_of(of(entry(amount=Decimal(0))), {PRICE.id: cheap})
+    assert [part["per_minute"] for part in line["parts"]] == ["0.0000000001"]
 
 
 @pytest.mark.parametrize("reference", ["", "stripe:pi_1", "credit_note:CN-2026-000001"])
@@ -86,5 +93,5 @@ def test_ranges_that_touch_are_one() -> None:
 
 
 def test_other_attributes_are_another_line() -> None:
-    found = of(entry(1), entry(2, model="other"), entry(3, tags=["x"]), entry(4, tags=["x"]))
+    found = of(entry(1), entry(2, model="other"), entry(3, tags=("x",)), entry(4, tags=("x",)))
     assert [stream.sum.count for stream in found.streams.values()] == [1, 1, 2]

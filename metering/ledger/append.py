@@ -20,7 +20,7 @@ from metering.ledger.errors import EntryMalformed
 from metering.models import LedgerEntry
 from metering.models.ledger import EntryKind
 from metering.plans import line_of
-from metering.rating import millionths
+from metering.rating import ZERO, millionths
 from tenants.scope import tenant_scope
 
 MAX_MONEY = Decimal(10) ** 13  # the column holds fourteen digits before the point
@@ -101,10 +101,10 @@ def check(entry: NewEntry) -> None:
 
 
 def _amount(entry: NewEntry) -> int:
-    try:
-        return millionths(entry.amount or Decimal(0))
-    except ValueError as error:
-        raise EntryMalformed("Money has six decimals at most.") from error
+    amount = entry.amount or Decimal(0)
+    if amount != amount.quantize(ZERO):
+        raise EntryMalformed("Money has six decimals at most.")
+    return millionths(amount.quantize(ZERO))
 
 
 def _known(tenant_id: UUID, reference: str) -> list[LedgerEntry]:
@@ -113,6 +113,8 @@ def _known(tenant_id: UUID, reference: str) -> list[LedgerEntry]:
     first = LedgerEntry.objects.filter(tenant_id=tenant_id, reference=reference).first()
     if first is None:
         return []
+    if first.kind != EntryKind.CORRECTION:
+        return [first]  # money's own reference may be anybody's `x#2`
     # Those of one reference were put in together, one after the other.
     found = [first]
     while True:

@@ -15,9 +15,9 @@ from django.db import DataError, connection, transaction
 from metering import periods
 from metering.ledger.errors import SettingMalformed, TimeZoneNotNow, TimeZoneUnknown
 from metering.models.accounts import Mode, Standing
-from metering.rating import money
+from metering.rating import ZERO
 
-MAX_MONEY = 10**19  # in millionths: what the column holds, with room for sums
+MAX_MONEY = Decimal(10) ** 13  # what the column holds, with room for sums
 
 
 def cap(value: object) -> Decimal | None:
@@ -25,10 +25,9 @@ def cap(value: object) -> Decimal | None:
         return None
     if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
         raise SettingMalformed("A cap is an amount of money from 0, or nothing: no cap.")
-    scaled = value.scaleb(6)
-    if scaled != scaled.to_integral_value() or scaled > MAX_MONEY:
+    if value > MAX_MONEY or value != value.quantize(ZERO):
         raise SettingMalformed("A cap has six decimals at most, and 13 digits before the point.")
-    return money(int(scaled))
+    return value.quantize(ZERO)
 
 
 def time_zone(value: object) -> str:

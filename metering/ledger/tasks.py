@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import smtplib
 import time
 
 from celery import shared_task
@@ -47,7 +46,7 @@ def turn_period() -> None:
 
 @shared_task(
     name=notices.TASK,
-    autoretry_for=(OSError, smtplib.SMTPException),
+    autoretry_for=(OSError,),  # whatever a mail server answers is one
     retry_backoff=30,
     retry_backoff_max=3600,
     max_retries=12,  # about half a day

@@ -67,6 +67,8 @@ def test_who_may_not_is_refused(acme: Any, rival: Any, bob: Any, staff: Any) -> 
         ({"hard_cap": 5.0}, SettingMalformed),
         ({"hard_cap": Decimal("0.0000001")}, SettingMalformed),
         ({"hard_cap": Decimal("1E+30")}, SettingMalformed),
+        ({"hard_cap": Decimal("1E+999999")}, SettingMalformed),
+        ({"hard_cap": Decimal("1.0000000000000000000000000000000001")}, SettingMalformed),
         ({"soft_cap": Decimal("NaN")}, SettingMalformed),
         ({"time_zone": "Mars/Olympus"}, TimeZoneUnknown),
         ({"time_zone": "../etc/passwd"}, TimeZoneUnknown),

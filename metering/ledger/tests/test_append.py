@@ -40,6 +40,12 @@ def test_a_reference_counts_once_and_a_second_gives_back_the_first(acme: Any, ri
     assert proved(acme)
 
 
+def test_a_reference_of_money_is_its_own(acme: Any) -> None:
+    (first,) = append(acme.tenant.id, [credit(reference="t")])
+    append(acme.tenant.id, [credit(reference="t#2")])
+    assert append(acme.tenant.id, [credit(reference="t")]) == [first]
+
+
 def test_a_credit_is_no_charge_and_an_adjustment_is(acme: Any) -> None:
     append(acme.tenant.id, [credit(), NewEntry(EntryKind.ADJUSTMENT, "Set-up", amount=Decimal("2.5"))])
     assert (account(acme).balance, account(acme).charged) == (Decimal("7.5"), Decimal("2.5"))
@@ -121,6 +127,7 @@ def test_a_correction_gives_back_first_what_was_waived(acme: Any) -> None:
         credit("0"),
         credit("1"),
         credit("-0.0000001"),
+        credit("-1E-999999999"),
         credit("NaN"),
         credit("-99999999999999"),
         credit(reason=""),

@@ -65,9 +65,11 @@ class Command(BaseCommand):
             document, streams = getattr(self, f"_{options['what']}")(options)
         except BillingError as error:
             raise CommandError(str(error)) from error
+        # Before anything is written: whoever cannot have the file must not make a second credit note for it.
+        self.stdout.write(_said(document))
         if out is not None:
             self._write(out, document, streams, options["paper"])
-        self.stdout.write(_said(document) + (f" Written to {out}." if out is not None else ""))
+            self.stdout.write(f"Written to {out}.")
 
     def _draft(self, options: dict[str, Any]) -> Any:
         return drafted(_tenant(options["tenant"]), _period(options["period"]))
@@ -92,7 +94,9 @@ class Command(BaseCommand):
                 for piece in pieces(out.suffix, document, streams, paper):
                     file.write(piece)
         except OSError as error:
-            raise CommandError(f"{out} cannot be written: {error.strerror}.") from error
+            number = document["number"]
+            again = f" {number} is made all the same: invoice render --number {number}" if number else ""
+            raise CommandError(f"{out} cannot be written: {error.strerror}.{again}") from error
 
 
 def _said(document: dict[str, Any]) -> str:

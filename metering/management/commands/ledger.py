@@ -49,7 +49,7 @@ paid or given; invoices do not change. adjust: a line of the next invoice, above
             if options["tenant"]:
                 tenants = tenants.filter(slug=options["tenant"])
             chosen = list(tenants)
-        if not chosen:
+        if options["tenant"] and not chosen:
             raise CommandError(f"There is no tenant {options['tenant']!r}. --tenant takes its short name.")
         action = options["action"]
         if action != "verify" and not options["tenant"]:

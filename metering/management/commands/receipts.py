@@ -25,7 +25,7 @@ class Command(BaseCommand):
             if options["tenant"]:
                 rows = rows.filter(slug=options["tenant"])
             tenants = list(rows.values_list("id", "slug"))
-        if not tenants:
+        if options["tenant"] and not tenants:
             raise CommandError(f"There is no tenant {options['tenant']!r}. --tenant takes its short name.")
         receipts = wrong = 0
         for tenant_id, slug in tenants:

@@ -44,7 +44,7 @@ def test_from_draft_to_credit_note(acme: Any, rival: Any, clock: Any, tmp_path: 
     with pytest.raises(CommandError, match="Nothing is left"):
         invoice("credit", "--number", "2024-000001", "--reason", "More")
     out = tmp_path / "note.pdf"
-    assert invoice("render", "--number", "CN-2024-000001", "--out", out).endswith(f"Written to {out}.")
+    assert invoice("render", "--number", "CN-2024-000001", "--out", out).endswith(f"\nWritten to {out}.")
     assert out.read_bytes().startswith(b"%PDF")
 
 
@@ -74,6 +74,7 @@ def test_a_file_is_what_its_suffix_says(
         (("draft", "--tenant", "nobody", "--period", "2024-01"), "There is no tenant 'nobody'."),
         (("draft", "--tenant", "acme", "--period", "January"), "'January' is no month."),
         (("draft", "--tenant", "acme", "--period", "2024-13"), "'2024-13' is no month."),
+        (("draft", "--tenant", "acme", "--period", "9999-12"), "A billing period is a month"),
         (
             ("draft", *JANUARY, "--out", "invoice.docx"),
             "Let its name end in one of .html, .pdf, .csv, .json.",
@@ -91,10 +92,24 @@ def test_what_is_wrong_is_said(
     assert said in str(refusal.value)
 
 
+def test_a_credit_note_whose_file_cannot_be_written_says_that_it_is_made(
+    acme: Any, rival: Any, clock: Any
+) -> None:
+    clock.set(2024, 2, 3)
+    invoice("finalise", *JANUARY)
+    out = StringIO()
+    wanted = ("--number", "2024-000001", "--reason", "x", "--line", "2.50=x", "--out", "/nowhere/note.pdf")
+    with pytest.raises(CommandError, match="CN-2024-000001 is made all the same: invoice render --number"):
+        call_command("invoice", "credit", *wanted, stdout=out)
+    assert out.getvalue() == "Credit note CN-2024-000001 of acme for 2024-01: USD 2.50.\n"
+
+
 def test_a_line_has_an_amount(acme: Any, rival: Any, clock: Any) -> None:
     clock.set(2024, 2, 3)
     invoice("finalise", *JANUARY)
     with pytest.raises(CommandError, match=r"12\.50=What it is for"):
         invoice("credit", "--number", "2024-000001", "--reason", "x", "--line", "two=x")
+    with pytest.raises(CommandError, match=r"1E\+30 is no amount"):
+        invoice("credit", "--number", "2024-000001", "--reason", "x", "--line", "1e30=x")
     with pytest.raises(CommandError, match="is no line"):
         invoice("credit", "--number", "2024-000001", "--reason", "x", "--line", "2.50")

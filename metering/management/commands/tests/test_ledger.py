@@ -57,6 +57,13 @@ def test_a_reference_is_entered_once(acme: Any, rival: Any) -> None:
         assert AuditEntry.objects.filter(action="ledger.credit").count() == 1
 
 
+def test_without_tenants_nothing_is_wrong() -> None:
+    assert ledger("verify") == "0 ledgers are right."
+    out = StringIO()
+    call_command("receipts", "verify", stdout=out)
+    assert out.getvalue().startswith("0 receipts of 0 tenants")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -12,6 +12,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -74,7 +75,11 @@ class InferenceLog:
         if lines := self.redeclare(now):
             text += lines + log_lines.mark(now)
         file = LogFile.create(self._folder, name, text.encode(), now)
-        log_files.sync_folder(self._folder)
+        try:
+            log_files.sync_folder(self._folder)
+        except OSError:
+            file.remove()
+            raise
         self._ship(file)  # before the one before it is finished: see Shipper
         self._finish(now)
         self._file, self._marked_at = file, now
@@ -107,7 +112,11 @@ class InferenceLog:
         """Until cancelled."""
         while True:
             await asyncio.sleep(LOOKS_EVERY_S)
+            before = self._file
             self.look_after()
+            if before is not None and before is not self._file:
+                with suppress(OSError):  # it may be shipped and gone by now
+                    await asyncio.to_thread(before.sync)
             if (file := self._file) is not None and not self._broken:
                 try:
                     await asyncio.to_thread(file.sync)
@@ -150,6 +159,9 @@ class InferenceLog:
 
     def close(self) -> None:
         """Nothing more is written."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.sync()
         self._finish(self._clock())
         self._file = None
 

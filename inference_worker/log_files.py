@@ -6,6 +6,7 @@ that its writer is dead, and that nobody else ships it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import uuid
@@ -56,10 +57,11 @@ class LogFile:
 
     @classmethod
     def adopt(cls, path: Path) -> LogFile | None:
-        """The file of a dead worker; None when its worker lives, or another has it, or it is gone."""
+        """The file of a dead worker; None when its worker lives, or another has it, or it is gone. Raises
+        `OSError` when it may not be opened."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,6 +84,8 @@ class LogFile:
         raise OSError(f"{written} of {len(data)} bytes were written")
 
     def sync(self) -> None:
+        if self._fd < 0:  # which Python takes for a mistake of ours
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         os.fsync(self._fd)
 
     def read(self, start: int, end: int) -> bytes:
@@ -89,16 +93,18 @@ class LogFile:
 
     def close(self) -> None:
         """Let go of it; whoever takes it next ships what is left."""
-        os.close(self._fd)
+        # Who still writes to it is refused, and never writes into what gets its number next.
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
-        os.close(self._fd)
+        self.close()
 
     def put_aside(self) -> None:
         """It cannot be read. It is kept for somebody to look at, and is in nobody's way."""
         self.path.rename(self.path.with_suffix(f"{SUFFIX}{UNREADABLE}"))
-        os.close(self._fd)
+        self.close()
 
 
 def others(folder: Path) -> list[Path]:

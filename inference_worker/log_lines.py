@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -128,7 +129,10 @@ def read_head(line: bytes) -> Head:
         kind, version, rest = line.split(b" ", 2)
         if (kind, version) != (b"L", b"1"):
             raise ValueError("not a version that this worker reads")
-        return msgspec.json.decode(rest, type=Head)
+        found = msgspec.json.decode(rest, type=Head)
+        UUID(found.log)
+        datetime.fromisoformat(found.began)
+        return found
     except (ValueError, msgspec.MsgspecError) as error:
         raise LineError("it does not begin as an inference log does") from error
 

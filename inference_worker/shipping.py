@@ -114,7 +114,12 @@ class Shipper:
         left = 0
         mine = {one.file.path for one in self._files}
         for path in log_files.others(self._folder):
-            if path in mine or (file := LogFile.adopt(path)) is None:
+            try:
+                file = None if path in mine else LogFile.adopt(path)
+            except OSError as error:
+                log.error("an inference log cannot be opened", log=path.stem, errno=error.errno)
+                continue
+            if file is None:
                 continue
             if len(self._files) < MAX_ADOPTED:
                 log.info("inference log of a dead worker found", log=path.stem, bytes=file.size)
@@ -130,10 +135,16 @@ class Shipper:
             if now >= self._look_at:
                 self._look_at = now + LOOKS_FOR_OTHERS_EVERY_S
                 self._adopt()
+            trouble: Exception | None = None
             for one in self._files:
-                self._ship(one)
-        except (psycopg.Error, OSError) as error:
-            self._failed(error)
+                try:
+                    self._ship(one)
+                except psycopg.Error:
+                    raise
+                except Exception as error:
+                    trouble = error  # of this file: no other waits for it
+            if trouble is not None:
+                raise trouble
         except Exception as error:  # it must go on: without it nothing is shipped any more
             self._failed(error)
         else:
@@ -163,27 +174,28 @@ class Shipper:
             self._connection = None
 
     def _ship(self, one: _Shipping) -> None:
-        extent = one.file.extent
         try:
-            self._send(one)
-            while one.read < extent.size:
-                data = one.file.read(one.read, min(extent.size, one.read + READS_BYTES))
-                if not data:
-                    break
-                one.waiting += one.reader.feed(data)
-                one.read += len(data)
-                self._count_unreadable(one)
-                self._send(one)
-            if one.reader.head is None and extent.last:
-                raise LineError("it is empty")
-        except LineError as error:
-            log.error(
-                "an inference log cannot be read and is put aside", log=one.file.path.stem, why=str(error)
-            )
+            self._ship_all(one)
+        except (LineError, psycopg.DataError) as error:  # of the head: what records are is seen to before
+            why = str(error) if isinstance(error, LineError) else "the database refuses what it says it is"
+            log.error("an inference log cannot be read and is put aside", log=one.file.path.stem, why=why)
             self._telemetry.log_rejected.inc()
             self._files = tuple(other for other in self._files if other is not one)
             one.file.put_aside()
-            return
+
+    def _ship_all(self, one: _Shipping) -> None:
+        extent = one.file.extent
+        self._send(one)
+        while one.read < extent.size:
+            data = one.file.read(one.read, min(extent.size, one.read + READS_BYTES))
+            if not data:
+                break
+            one.waiting += one.reader.feed(data)
+            one.read += len(data)
+            self._count_unreadable(one)
+            self._send(one)
+        if one.reader.head is None and extent.last:
+            raise LineError("it is empty")
         if extent.last:
             one.waiting += one.reader.finish()
         self._send(one)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import resource
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from inference_worker import log_files
+import psycopg
+
+from inference_worker import log_files, log_lines
 from inference_worker.inference_log import InferenceLog
 from inference_worker.log_files import LogFile
-from inference_worker.log_lines import Reader, Record
+from inference_worker.log_lines import Described, Head, Reader, Record
 from inference_worker.telemetry import Telemetry
 
 TENANT, PROJECT, KEY = (f"0000000{n}-0000-0000-0000-000000000000" for n in (1, 2, 3))
+AT = 1_795_305_600.0
 OF = {"tenant": TENANT, "project": PROJECT, "key": KEY}
 
 
@@ -66,6 +71,62 @@ class Kept:
         self.log.close()
         for file in self.files:
             file.close()
+
+
+@dataclass
+class Writes:
+    """A file of a worker, line by line."""
+
+    folder: Path
+    tenant: str
+    name: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def __post_init__(self) -> None:
+        head = log_lines.head(Head(str(self.name), "gpu-1", "eu", log_lines.moment(AT)))
+        self.file = LogFile.create(self.folder, self.name, head.encode(), AT)
+
+    def opened(self, number: int, stream: str, **other: str) -> None:
+        given = {
+            "tenant": self.tenant,
+            "project": str(uuid.UUID(int=2)),
+            "key": str(uuid.UUID(int=3)),
+            **other,
+        }
+        of = Described(stream=stream, epoch=1, kind="live", model="m", tags=("night",), **given)
+        self.write(log_lines.opened(AT, number, of, 0))
+
+    def step(self, *processed: tuple[int, int]) -> None:
+        self.write(log_lines.step(AT + 1, processed))
+
+    def mark(self) -> None:
+        self.write(log_lines.mark(AT + 2))
+
+    def write(self, lines: str) -> None:
+        self.file.append(lines.encode())
+
+    def dies(self) -> None:
+        self.file.close()
+
+
+@dataclass
+class Base:
+    """Where it is shipped to, as a worker reaches it and as its owner does."""
+
+    url: str
+    owner: str
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.owner) as asking:
+            asking.execute("SET ROLE stenogate_app_staff")
+            return asking.execute(query).fetchall()  # type: ignore[arg-type]
+
+    def records(self) -> list[tuple[Any, ...]]:
+        return self.rows(
+            "SELECT seq, stream, from_ms, to_ms, settled FROM metering_inferencerecord ORDER BY log, seq"
+        )
+
+    def logs(self) -> list[tuple[Any, ...]]:
+        return self.rows("SELECT worker, region, shipped, closed FROM metering_inferencelog ORDER BY log")
 
 
 def written(folder: Path) -> list[Record]:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from inference_worker import inference_log
+from inference_worker import inference_log, log_files
 from inference_worker.inference_log import NotWritten
+from inference_worker.log_files import LogFile
 from inference_worker.tests.logs import Kept, full_after
 
 
@@ -145,6 +147,44 @@ def test_before_its_first_file_and_after_the_last_nothing_can_be_written(tmp_pat
     assert kept.files[0].extent.last
     with pytest.raises(NotWritten):
         kept.log.append(kept.now, "P\n")
+    kept.close()
+
+
+def test_a_folder_that_cannot_be_synced_is_trouble_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(log_files, "sync_folder", broken)
+    kept = Kept(tmp_path)
+    with pytest.raises(OSError, match="Input/output error"):
+        kept.log.begin()
+    assert (kept.files, list(tmp_path.iterdir())) == ([], [])
+
+
+async def test_each_file_is_synced_also_the_end_of_one_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said of each: how large it was when it was last on the disk."""
+    synced: dict[Path, int] = {}
+    monkeypatch.setattr(LogFile, "sync", lambda file: synced.update({file.path: file.size}))
+    monkeypatch.setattr(inference_log, "LOOKS_EVERY_S", 0.001)
+    kept = Kept(tmp_path, max_file_bytes=300)
+    kept.log.begin()
+    keeping = asyncio.create_task(kept.log.keep())
+    async with asyncio.timeout(10):
+        while not synced:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        kept.log.append(kept.now, "P" * 300 + "\n")
+        while len(synced) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
+    kept.log.append(kept.now, "P last\n")
+    kept.log.close()
+    assert synced == {file.path: file.size for file in kept.files}
     kept.close()
 
 

@@ -88,6 +88,13 @@ def test_a_file_that_cannot_be_begun_leaves_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_put_aside(tmp_path: Path) -> None:
     file = create(tmp_path)
     file.put_aside()
+    # Its number is anybody's now, such as that of a connection to the database.
+    other = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.append(b"P\n")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.sync()
+    os.close(other)
     assert log_files.others(tmp_path) == []
     assert [path.suffix for path in tmp_path.iterdir()] == [log_files.UNREADABLE]
 

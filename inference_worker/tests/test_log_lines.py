@@ -125,7 +125,14 @@ def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     assert len(reader.feed((opened() + step((1, 160)) + MARK).encode())) == 1
 
 
-@pytest.mark.parametrize("head", ["", "L 2 {}", "L 1 {}", "\x00\x00", "P 2026"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "", "L 2 {}", "L 1 {}", "\x00\x00", "P 2026",
+        log_lines.head(Head("not-a-uuid", "gpu-1", "eu", log_lines.moment(AT))).strip(),
+        log_lines.head(Head("f" * 32, "gpu-1", "eu", "yesterday")).strip(),
+    ],
+)  # fmt: skip
 def test_what_is_no_inference_log_is_refused(head: str) -> None:
     with pytest.raises(LineError):
         Reader().feed(f"{head}\n".encode())

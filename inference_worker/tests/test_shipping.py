@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,42 +14,23 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from django.db import connection
+from structlog.testing import capture_logs
 
 from inference_worker import log_lines, shipping
 from inference_worker.log_files import UNREADABLE, LogFile
-from inference_worker.log_lines import Described, Head
+from inference_worker.log_lines import Described
 from inference_worker.shipping import Shipper
 from inference_worker.telemetry import Telemetry
-from inference_worker.tests.logs import Kept
+from inference_worker.tests.logs import AT, Base, Kept, Writes
 
 ROLE = "its_worker"
 PASSWORD = "only-for-tests"
-AT = 1_795_305_600.0
 # As docs/operations.md has it.
 MAKE_ROLE = (
     f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'",
     f"GRANT USAGE ON SCHEMA public TO {ROLE}",
     "GRANT EXECUTE ON FUNCTION metering_ship(uuid, text, text, timestamptz, boolean, jsonb) TO " + ROLE,
 )
-
-
-@dataclass
-class Base:
-    url: str
-    owner: str
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.owner) as asking:
-            asking.execute("SET ROLE stenogate_app_staff")
-            return asking.execute(query).fetchall()  # type: ignore[arg-type]
-
-    def records(self) -> list[tuple[Any, ...]]:
-        return self.rows(
-            "SELECT seq, stream, from_ms, to_ms, settled FROM metering_inferencerecord ORDER BY log, seq"
-        )
-
-    def logs(self) -> list[tuple[Any, ...]]:
-        return self.rows("SELECT worker, region, shipped, closed FROM metering_inferencelog ORDER BY log")
 
 
 @pytest.fixture
@@ -69,41 +50,6 @@ def base(transactional_db: None) -> Iterator[Base]:
         making.execute(f"GRANT {ROLE} TO CURRENT_USER")
         making.execute(f"DROP OWNED BY {ROLE}")
         making.execute(f"DROP ROLE {ROLE}")
-
-
-@dataclass
-class Writes:
-    """A file of a worker, line by line."""
-
-    folder: Path
-    tenant: str
-    name: uuid.UUID = field(default_factory=uuid.uuid4)
-
-    def __post_init__(self) -> None:
-        head = log_lines.head(Head(str(self.name), "gpu-1", "eu", log_lines.moment(AT)))
-        self.file = LogFile.create(self.folder, self.name, head.encode(), AT)
-
-    def opened(self, number: int, stream: str, **other: str) -> None:
-        given = {
-            "tenant": self.tenant,
-            "project": str(uuid.UUID(int=2)),
-            "key": str(uuid.UUID(int=3)),
-            **other,
-        }
-        of = Described(stream=stream, epoch=1, kind="live", model="m", tags=("night",), **given)
-        self.write(log_lines.opened(AT, number, of, 0))
-
-    def step(self, *processed: tuple[int, int]) -> None:
-        self.write(log_lines.step(AT + 1, processed))
-
-    def mark(self) -> None:
-        self.write(log_lines.mark(AT + 2))
-
-    def write(self, lines: str) -> None:
-        self.file.append(lines.encode())
-
-    def dies(self) -> None:
-        self.file.close()
 
 
 @pytest.fixture
@@ -328,18 +274,67 @@ def test_records_of_a_tenant_that_is_gone_hold_up_nobody(
     assert base.logs() == [("gpu-1", "eu", 2, True)]
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00" * 100 + b"\n", b"hello\n"], ids=["empty", "zeros", "text"])
+OTHER_REGION = (
+    f'L 1 {{"log":"{uuid.uuid4()}","worker":"w","region":"e\\u0000u","began":"2026-11-22T00:00:00Z"}}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00" * 100 + b"\n", b"hello\n", OTHER_REGION.encode()],
+    ids=["empty", "zeros", "text", "what PostgreSQL refuses"],
+)
 def test_a_file_that_is_no_log_is_put_aside(
-    shipper: Shipper, writes: Writes, tmp_path: Path, content: bytes
+    base: Base, shipper: Shipper, writes: Writes, tmp_path: Path, content: bytes
 ) -> None:
     broken = tmp_path / f"{uuid.uuid4()}.log"
     broken.write_bytes(content)
+    os.utime(broken, (0, 0))  # the first that is come to
     writes.opened(1, "s")
     writes.step((1, 100))
     writes.dies()
     assert ship(shipper)
+    assert len(base.records()) == 1
     assert [path.name for path in tmp_path.iterdir()] == [broken.name + UNREADABLE]
     assert rejected(shipper) == 1
+
+
+def test_a_file_that_the_disk_does_not_give_back_keeps_no_other_waiting(
+    base: Base, shipper: Shipper, writes: Writes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Writes(tmp_path, writes.tenant)
+    for one in (lost, writes):
+        one.opened(1, str(one.name)[:8])
+        one.step((1, 100))
+        one.dies()
+    os.utime(lost.file.path, (0, 0))
+    read = LogFile.read
+
+    def worn_out(file: LogFile, start: int, end: int) -> bytes:
+        if file.path == lost.file.path:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(file, start, end)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LogFile, "read", worn_out)
+        assert not ship(shipper)
+        assert [stream for _, stream, *_ in base.records()] == [str(writes.name)[:8]]
+    assert ship(shipper)
+    assert len(base.records()) == 2
+
+
+def test_a_file_that_cannot_be_opened_is_named_and_keeps_no_other_waiting(
+    base: Base, shipper: Shipper, writes: Writes, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.log").mkdir()
+    os.utime(tmp_path / "folder.log", (0, 0))
+    writes.opened(1, "s")
+    writes.step((1, 100))
+    writes.dies()
+    with capture_logs() as lines:
+        assert ship(shipper)
+    assert len(base.records()) == 1
+    assert [line["log"] for line in lines if line["log_level"] == "error"] == ["folder"]
 
 
 def test_lines_that_cannot_be_read_are_counted(base: Base, shipper: Shipper, writes: Writes) -> None:

@@ -18,6 +18,10 @@ def _link(title: str, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def _section(title: str, *items: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "separator": True, "items": list(items)}
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Stenogate",
     "SITE_HEADER": "Stenogate",
@@ -55,49 +59,37 @@ UNFOLD: dict[str, Any] = {
                     {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
                 ]
             },
-            {
-                "title": "Tenants",
-                "separator": True,
-                "items": [
-                    _link("Tenants", "apartment", "tenants_tenant"),
-                    _link("Projects", "folder", "tenants_project"),
-                    _link("API keys", "key", "tenants_apikey"),
-                    _link("Plans", "tune", "tenants_plan"),
-                    _link("Prices", "sell", "metering_planversion"),
-                    _link("Members", "group", "tenants_member"),
-                ],
-            },
-            {
-                "title": "Billing",
-                "separator": True,
-                "items": [
-                    _link("Accounts", "account_balance_wallet", "metering_account"),
-                    _link("Invoices", "request_quote", "metering_invoice"),
-                    _link("Ledger", "menu_book", "metering_ledgerentry"),
-                    _link("Receipts", "verified", "metering_receipt"),
-                    _link("Reconciliations", "balance", "metering_reconciliation"),
-                    _link("Differences", "difference", "metering_difference"),
-                    _link("Meter intents", "outbox", "metering_meterintent"),
-                    _link("Webhook events", "webhook", "metering_webhookevent"),
-                ],
-            },
-            {
-                "title": "Records",
-                "separator": True,
-                "items": [
-                    _link("Usage events", "speed", "metering_usageevent"),
-                    _link("Requests", "receipt_long", "metering_request"),
-                    _link("Audit log", "history", "tenants_auditentry"),
-                ],
-            },
-            {
-                "title": "People",
-                "separator": True,
-                "items": [
-                    _link("Users", "person", "tenants_user"),
-                    _link("Staff groups", "shield_person", "auth_group"),
-                ],
-            },
+            _section(
+                "Tenants",
+                _link("Tenants", "apartment", "tenants_tenant"),
+                _link("Projects", "folder", "tenants_project"),
+                _link("API keys", "key", "tenants_apikey"),
+                _link("Plans", "tune", "tenants_plan"),
+                _link("Prices", "sell", "metering_planversion"),
+                _link("Members", "group", "tenants_member"),
+            ),
+            _section(
+                "Billing",
+                _link("Accounts", "account_balance_wallet", "metering_account"),
+                _link("Invoices", "request_quote", "metering_invoice"),
+                _link("Ledger", "menu_book", "metering_ledgerentry"),
+                _link("Receipts", "verified", "metering_receipt"),
+                _link("Reconciliations", "balance", "metering_reconciliation"),
+                _link("Differences", "difference", "metering_difference"),
+                _link("Meter intents", "outbox", "metering_meterintent"),
+                _link("Webhook events", "webhook", "metering_webhookevent"),
+            ),
+            _section(
+                "Records",
+                _link("Usage events", "speed", "metering_usageevent"),
+                _link("Requests", "receipt_long", "metering_request"),
+                _link("Audit log", "history", "tenants_auditentry"),
+            ),
+            _section(
+                "People",
+                _link("Users", "person", "tenants_user"),
+                _link("Staff groups", "shield_person", "auth_group"),
+            ),
         ],
     },
 }

@@ -11,7 +11,9 @@ import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -114,6 +116,8 @@ async def report() -> tuple[bool, str]:
 
 
 _billing = billing.Watch()
+# Not those that look up keys: however long the database takes for this, no stream waits for it.
+_billing_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="billing")
 _last: tuple[float, bool, str] | None = None
 _lock = asyncio.Lock()
 
@@ -143,7 +147,7 @@ async def _ask_billing() -> None:
     """Without the database the page has the rest, and of billing what was last known."""
     try:
         async with asyncio.timeout(PART_TIMEOUT_S):
-            await process.in_database(_billing.refresh)
+            await database_sync_to_async(_billing.refresh, thread_sensitive=False, executor=_billing_thread)()
     except Exception as error:
         log.warning("metrics: billing could not be asked: %s", type(error).__name__)
 

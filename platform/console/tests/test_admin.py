@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from console.admin import base
 from console.middleware import staff_scope_in_admin
+from metering.models import Account, InferenceRecord, Invoice, LedgerEntry, PlanVersion, Receipt, UsageEvent
 from tenants import scope, selectors, services
 from tenants.limits import DEFAULT_PLAN, UNLIMITED, Limits
 from tenants.models import APIKey, AuditEntry, Member, Plan, Project, Tenant, User
@@ -336,6 +337,23 @@ def test_rows_that_are_records_have_no_form(browser, acme):
     assert browser.post(page(AuditEntry, "change", entry.id), {"actor": "x"}).status_code == 403
     assert browser.post(page(APIKey, "change", acme.key.id), {"name": "x"}).status_code == 403
     assert browser.post(page(APIKey, "delete", acme.key.id), {"post": "yes"}).status_code == 403
+
+
+def test_of_billing_only_an_account_s_settings_are_written_here(rf, staff):
+    request = rf.get("/admin/")
+    request.user = staff
+    billing = {
+        model: page for model, page in admin.site._registry.items() if model._meta.app_label == "metering"
+    }
+    assert {LedgerEntry, InferenceRecord, Invoice, Receipt, PlanVersion, UsageEvent} < set(billing)
+    for model, page in billing.items():
+        assert not page.has_add_permission(request), model
+        assert not page.has_delete_permission(request), model
+        assert page.has_change_permission(request) == (model is Account), model
+        assert page.get_actions(request) == {}, model
+        for inline in page.get_inline_instances(request):
+            assert not inline.has_add_permission(request), model
+            assert not inline.has_change_permission(request), model
 
 
 def test_users_are_made_and_given_a_password(browser):

@@ -17,9 +17,9 @@ from gateway.errors import UnknownId
 from gateway.rest import pages
 from gateway.rest.access import for_tenant, grant_of
 from gateway.rest.operations import operation
-from metering import invoices, periods
+from metering import periods
 from metering.invoices.output import TYPES, pieces
-from metering.invoices.read import streams_of
+from metering.invoices.read import drafted, streams_of
 from metering.ledger.accounts import account_of
 from metering.models import Invoice as Row
 from tenants.access import KeyGrant, Scope
@@ -71,7 +71,7 @@ async def list_invoices(request: HttpRequest, limit: Limit = pages.USUAL, cursor
 
     def read() -> Invoices:
         found, following = pages.page(
-            Row.objects.select_related("corrects").defer("document"),
+            Row.objects.select_related("corrects").defer("document", "corrects__document"),
             of="invoices", at="final_at", limit=limit, after=cursor, convert=UUID,
         )  # fmt: skip
         return Invoices(invoices=[_listed(row) for row in found], next_cursor=following)
@@ -90,18 +90,17 @@ async def get_invoice(request: HttpRequest, number: str) -> StreamingHttpRespons
     grant = grant_of(request)
     name, suffix = _named(number)
 
-    def read() -> tuple[dict[str, Any], Row | None]:
+    def read() -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
         if name == CURRENT:
             account = account_of(grant.tenant_id)
             first_day = periods.period_of(timezone.now(), account.time_zone).first_day
-            return invoices.draft(grant.tenant_id, first_day), None
+            return drafted(grant.tenant_id, first_day)
         row = Row.objects.filter(number=name).first() if len(name) <= 32 and name.isprintable() else None
         if row is None:
             raise UnknownId()
-        return row.document, row
+        return row.document, streams_of(row)
 
-    document, row = await for_tenant(grant, read)
-    streams = document.get("streams", ()) if row is None else streams_of(row)
+    document, streams = await for_tenant(grant, read)
     # A PDF takes a moment, and many streams take many: nothing of it is done on the event loop.
     parts = pieces(suffix, document, streams)
     first = await for_tenant(grant, _some, parts)

@@ -92,7 +92,10 @@ async def list_receipts(
     }
     wanted = {name: value for name, value in times.items() if value is not None}
     if format == "jsonl":
-        answer = StreamingHttpResponse(_lines(grant, wanted), content_type=JSONL)
+        lines = _lines(grant, wanted)
+        # Before anything is answered, so that a refusal is one.
+        first = await anext(lines, b"")
+        answer = StreamingHttpResponse(_with(first, lines), content_type=JSONL)
         answer["Content-Disposition"] = 'attachment; filename="receipts.jsonl"'
         return answer
 
@@ -139,6 +142,12 @@ async def _lines(grant: KeyGrant, wanted: dict[str, datetime]) -> AsyncIterator[
             last = rows[-1].number
         if len(rows) < AT_ONCE:
             return
+
+
+async def _with(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for part in rest:
+        yield part
 
 
 def _rows(grant: KeyGrant) -> QuerySet[Row]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway import consumers
+from gateway import consumers, session
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.door import OpenDoor
 from gateway.errors import GatewayDraining
@@ -24,7 +24,7 @@ from metering.emit import Emitter
 from metering.requests import parse as parse_request
 from tenants import keytext
 from tenants.access import KeyGrant
-from wire.messages import Abort, Audio, Final, Opened, StreamOptions, ToGateway, ToWorker
+from wire.messages import Abort, Audio, End, Final, Flush, Opened, StreamOptions, ToGateway, ToWorker
 
 PREFIX, SECRET = keytext.generate()
 GRANT = KeyGrant(
@@ -144,6 +144,21 @@ async def test_a_key_revoked_while_its_stream_is_being_opened_opens_nothing(
     assert refused["status"] == 401
     await gone(socket, house, link)
     assert [type(item) for item in link.sent] == [Abort]
+
+
+async def test_a_stream_on_hold_whose_worker_does_not_finish_is_closed_in_time_all_the_same(
+    house: Process, link: HandLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before anything else would have woken it."""
+    monkeypatch.setattr(session, "WIND_UP_S", 0.05)
+    socket = Socket(house)
+    await socket.until_said("websocket.accept")
+    house.streams.apply([replace(GRANT, hold="spend_cap")], datetime.now(UTC))
+    closed = await socket.until_said("websocket.close")
+    assert (closed["code"], closed["reason"]) == (1008, "spend_cap_reached")
+    socket.inbox.put_nowait({"type": "websocket.disconnect", "code": 1008})
+    await gone(socket, house, link)
+    assert [type(item) for item in link.sent] == [Flush, End, Abort]
 
 
 async def test_a_handshake_during_a_stop_is_refused_by_name_and_waited_for(

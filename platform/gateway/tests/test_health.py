@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 from django.test import RequestFactory
 
-from gateway import health
+from gateway import health, process
 
 TOKEN = "a-token-of-this-test"
 
@@ -40,3 +43,25 @@ async def test_the_token_opens_them_from_anywhere(monkeypatch: pytest.MonkeyPatc
     assert await status("10.0.0.1", Authorization=f"Bearer {TOKEN}") == 200
     assert await status("10.0.0.1", Authorization="Bearer \xe9") == 403
     assert await status("10.0.0.1") == 403
+
+
+async def test_billing_that_takes_long_is_passed_over_and_holds_up_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, done = threading.Event(), threading.Event()
+
+    class Slow:
+        def refresh(self) -> None:
+            asked.set()
+            done.wait(60)
+
+    monkeypatch.setattr(health, "_billing", Slow())
+    monkeypatch.setattr(health, "PART_TIMEOUT_S", 0.05)
+    try:
+        for _ in range(5):
+            assert await status("127.0.0.1") == 200
+        assert asked.wait(30)
+        async with asyncio.timeout(30):
+            assert await process.in_database(lambda: "free") == "free"
+    finally:
+        done.set()

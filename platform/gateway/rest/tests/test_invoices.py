@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -51,6 +53,18 @@ def test_the_draft_of_now(ask: Asker, acme: Any, rival: Any) -> None:
     assert (found["state"], found["number"], found["ms"]) == ("draft", "", 5000)
     assert ask.get(f"{AT}/current.pdf").body.startswith(b"%PDF")
     assert ask.get(AT).body == {"invoices": [], "next_cursor": None}
+
+
+def test_the_draft_of_a_month_with_very_many_streams_has_them_all(
+    ask: Asker, acme: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.used(acme, book.stream(acme, "a", 5000), book.stream(acme, "b", 6000))
+    monkeypatch.setattr("metering.invoices.document.MAX_LISTED", 1)
+    found = ask.get(f"{AT}/current").body
+    assert (found["streams_listed"], found["streams_count"]) == (True, 2)
+    assert [stream["request_id"] for stream in found["streams"]] == ["a", "b"]
+    rows = list(csv.DictReader(io.StringIO(ask.get(f"{AT}/current.csv").body)))
+    assert [row["request_id"] for row in rows if row["line"] == "stream"] == ["a", "b"]
 
 
 def test_whose_invoices_are_whose(ask: Asker, acme: Any, rival: Any, final: str) -> None:

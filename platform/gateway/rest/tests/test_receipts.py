@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.rest import receipts
+from gateway.rest import access, receipts
 from gateway.rest.tests.conftest import Asker, key_of
 from metering.receipts import keys
 from metering.receipts.issue import issue, revise
@@ -91,6 +91,14 @@ def test_of_a_time_when_there_were_none_there_are_none(ask: Asker) -> None:
     assert ask.get("/v1/receipts?end=2020-01-31").body == {"receipts": [], "next_cursor": None}
     for query in ("start=soon", "limit=0", "cursor=x", "format=xml"):
         assert ask.get(f"/v1/receipts?{query}").code == "bad_parameter", query
+
+
+def test_lines_that_cannot_be_had_now_are_refused_and_not_cut_off(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "MAX_WAITING", -access.THREADS)
+    answer = ask.get("/v1/receipts?format=jsonl")
+    assert (answer.status, answer.code) == (503, "unavailable")
 
 
 @pytest.mark.usefixtures("_issued")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config import env
+from config import env, env_money
+from config.variable import Variable
 from ops.local import postgres, valkey
 
 ROOT = Path(__file__).parents[3]
@@ -91,6 +92,21 @@ def test_both_records_of_usage_outlive_their_container_and_belong_to_who_writes_
     assert f"{volume}:{folder}" in SERVICES[service]["volumes"]
     assert volume in COMPOSE["volumes"]
     assert re.search(rf"^RUN install -d -o stenogate .*{folder}\b", DOCKERFILE, re.MULTILINE)
+
+
+# Of who keeps usage and logs, which have folders of their own above, and of tests.
+NOT_OF_BILLS = {
+    "USAGE_EVERY_SECONDS", "USAGE_SPOOL_DIR", "USAGE_SPOOL_MAX_BYTES", "INFERENCE_LOG_DIR",
+    "INFERENCE_LOG_DATABASE_URL", "INFERENCE_LOG_MAX_BYTES", "STRIPE_API_BASE",
+}  # fmt: skip
+
+
+def test_who_bills_is_told_how_and_the_worker_no_secret_of_it():
+    told = {value.name for value in vars(env_money).values() if isinstance(value, Variable)} - NOT_OF_BILLS
+    for service in ("gateway", "celery", "callbacks"):
+        given = SERVICES[service]["environment"]
+        assert {name: given.get(name) for name in told} == {name: f"${{{name}:-}}" for name in told}
+    assert told.isdisjoint(SERVICES["worker"]["environment"])
 
 
 def test_what_is_mounted_and_copied_exists_and_is_let_through():

@@ -70,7 +70,11 @@ def valkey_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def stripe_sandbox_key() -> str:
     """STRIPE_API_KEY of the test run, if it is one of a sandbox; else empty."""
-    return _SANDBOX_KEY if _SANDBOX_KEY.startswith(("sk_test_", "rk_test_")) else ""
+    return sandbox_key(_SANDBOX_KEY)
+
+
+def sandbox_key(told: str) -> str:
+    return told if told.startswith(("sk_test_", "rk_test_")) else ""
 
 
 @pytest.fixture(scope="session")

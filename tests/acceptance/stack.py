@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ops.local import ports
+from tests.acceptance.shell import Shells
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 150.0
@@ -37,6 +38,7 @@ class Stack:
     var: Path
     process: subprocess.Popen[bytes]
     output: Path
+    shells: Shells
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -83,17 +85,7 @@ class Stack:
 
     def shell(self, program: str) -> Any:
         """Run Python inside Django against this stack; it hands back JSON with `answer(value)`."""
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), "shell", "--no-imports", "-c", _ANSWER + program],
-            env=self.environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
-        assert answers, done.stdout
-        return json.loads(answers[-1].removeprefix("ANSWER "))
-
-
-_ANSWER = "import json\ndef answer(value): print('ANSWER', json.dumps(value, default=str))\n"
+        return self.shells.run(program, lambda: self.environ)
 
 
 @contextmanager
@@ -116,7 +108,9 @@ def running_stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
             cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         leaving.callback(_stop, process)
-        stack = Stack(folder / "var", process, folder / "output.txt")
+        shells = Shells()
+        leaving.callback(shells.close)
+        stack = Stack(folder / "var", process, folder / "output.txt", shells)
         ready = (stack.var / "run" / "demo.json").exists
         wait_for(lambda: ready() or process.poll() is not None, START_SECONDS, "the stack to start")
         assert process.poll() is None, f"the stack did not start:\n{stack.said}"

@@ -216,16 +216,14 @@ async def test_a_recording_under_way_is_ended_with_402(scripted_stack: Stack, he
                 asyncio.to_thread(change_account, scripted_stack, held, CAP.settings)
             )
             called = f"{query}&callback={server.url('/done')}"
-            asked = []
-            while not holding.done():
-                # A recording is heard faster than an account is changed: one after the other, until it is.
-                await later.ask(held.key, called, headers=[f"Content-Length: {len(hour)}"], body=hour)
-                status, _, body = await later.answer(30)
-                asked.append(body)
-                await hearing.ask(held.key, query, headers=[f"Content-Length: {len(hour)}"], body=hour)
-                status, _, body = await hearing.answer(60)
-                if status != 200:
-                    break
+            asked, status = [], 200
+            async with asyncio.timeout(120):
+                while status == 200:  # one after the other, until the account is on hold
+                    await later.ask(held.key, called, headers=[f"Content-Length: {len(hour)}"], body=hour)
+                    _, _, body = await later.answer(30)
+                    asked.append(body)
+                    await hearing.ask(held.key, query, headers=[f"Content-Length: {len(hour)}"], body=hour)
+                    status, _, body = await hearing.answer(60)
             assert (status, body["err_code"]) == (402, "spend_cap_reached")
             await holding
             status, _, body = await sending.answer(30)

@@ -16,30 +16,14 @@ import redis
 from metering.events import UsageEvent
 from metering.requests import Request
 from tests.acceptance import sdk
-from tests.acceptance.stack import Stack, running_stack, wait_for
-from tests.acceptance.tenant import Tenant, new_tenant, usage
+from tests.acceptance.stack import Stack, wait_for
+from tests.acceptance.tenant import Tenant, usage
 from tests.integration.sockets import SECOND
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 RATE = 16_000
 BACK_WITHIN_S = 90.0
-
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    with running_stack({"ENGINE": "scripted", "USAGE_EVERY_SECONDS": "1"}) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def acme(own_stack: Stack) -> Tenant:
-    return new_tenant(own_stack, "acme")
-
-
-@pytest.fixture(scope="module")
-def rival(own_stack: Stack) -> Tenant:
-    return new_tenant(own_stack, "rival")
 
 
 @contextmanager
@@ -54,6 +38,12 @@ def stopped(pid: int) -> Iterator[None]:
 def spooled(stack: Stack) -> list[tuple[str, dict[str, Any]]]:
     files = sorted((stack.var / "usage").glob("*.jsonl"))
     return [msgspec.json.decode(line) for path in files for line in _lines(path)]
+
+
+def _of(stack: Stack, kind: type[Request] | type[UsageEvent], **whose: str) -> list[dict[str, Any]]:
+    return [
+        record for task, record in spooled(stack) if task == kind.task and whose.items() <= record.items()
+    ]
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -75,53 +65,53 @@ with tenant_scope({tenant.id!r}):
 
 
 def test_what_celery_has_not_stored_outlives_a_valkey_that_is_flushed(
-    own_stack: Stack, acme: Tenant, rival: Tenant
+    scripted_stack: Stack, acme: Tenant, rival: Tenant
 ) -> None:
-    celery = [own_stack.pids["celery"], *_children(own_stack.pids["celery"])]
+    celery = [scripted_stack.pids["celery"], *_children(scripted_stack.pids["celery"])]
     for pid in celery:
         os.kill(pid, signal.SIGSTOP)
     try:
-        heard = sdk.transcribe(own_stack, acme.key, SECOND * 5, RATE, realtime=False)
-        theirs = sdk.transcribe(own_stack, rival.key, SECOND * 3, RATE, realtime=False)
-        with redis.Redis.from_url(own_stack.environ["REDIS_URL"]) as valkey:
+        heard = sdk.transcribe(scripted_stack, acme.key, SECOND * 5, RATE, realtime=False)
+        theirs = sdk.transcribe(scripted_stack, rival.key, SECOND * 3, RATE, realtime=False)
+        with redis.Redis.from_url(scripted_stack.environ["REDIS_URL"]) as valkey:
             wait_for(lambda: valkey.llen("celery"), 10, "the broker to have it")
             valkey.flushall()
     finally:
         for pid in celery:
             os.kill(pid, signal.SIGCONT)
     for whose, stream, ms in ((acme, heard.request_id, 5000), (rival, theirs.request_id, 3000)):
-        ranges = usage(own_stack, whose, stream, ms)
+        ranges = usage(scripted_stack, whose, stream, ms)
         assert (ranges[0][0], ranges[-1][1], sum(end - start for start, end in ranges)) == (0, ms, ms)
-        assert wait_for(lambda whose=whose, stream=stream: logged(own_stack, whose, stream), 30, "it") == [ms]
-    wait_for(lambda: not spooled(own_stack), 30, "the spool to be empty")
+        assert wait_for(
+            lambda whose=whose, stream=stream: logged(scripted_stack, whose, stream), 30, "it"
+        ) == [ms]
+    wait_for(lambda: not spooled(scripted_stack), 30, "the spool to be empty")
 
 
 def test_what_a_killed_gateway_had_not_handed_over_is_handed_over_by_the_next(
-    own_stack: Stack, acme: Tenant
+    scripted_stack: Stack, acme: Tenant
 ) -> None:
-    gateway = own_stack.pids["gateway"]
-    with sdk.listening(own_stack, acme.key, RATE) as (socket, heard):
+    gateway = scripted_stack.pids["gateway"]
+    with sdk.listening(scripted_stack, acme.key, RATE) as (socket, heard):
         sdk.send(socket, SECOND * 4, RATE, realtime=False)
         wait_for(lambda: heard.finals, 30, "the first final")
-        with stopped(own_stack.pids["valkey"]):
+        with stopped(scripted_stack.pids["valkey"]):
             # Nothing can be handed over from here on; that the client leaves is heard all the same.
             other = socket._websocket
             other.close()
-            held = wait_for(
-                lambda: [record for task, record in spooled(own_stack) if task == Request.task], 30, "its end"
-            )
-            on_disk = [record for task, record in spooled(own_stack) if task == UsageEvent.task]
+            stream = heard.request_id
+            held = wait_for(lambda: _of(scripted_stack, Request, request_id=stream), 30, "its end")
+            on_disk = _of(scripted_stack, UsageEvent, stream=stream)
             os.kill(gateway, signal.SIGKILL)
-        stream = heard.request_id
-    wait_for(lambda: own_stack.pids.get("gateway", gateway) != gateway, BACK_WITHIN_S, "another gateway")
-    wait_for(lambda: _is_well(own_stack), BACK_WITHIN_S, "it to be well")
+    wait_for(lambda: scripted_stack.pids.get("gateway", gateway) != gateway, BACK_WITHIN_S, "another gateway")
+    wait_for(lambda: _is_well(scripted_stack), BACK_WITHIN_S, "it to be well")
     (entry,) = held
     assert (entry["request_id"], entry["outcome"]) == (stream, "client_left")
-    ranges = usage(own_stack, acme, stream, entry["billed_ms"])
+    ranges = usage(scripted_stack, acme, stream, entry["billed_ms"])
     assert (ranges[0][0], ranges[-1][1]) == (0, entry["billed_ms"])
     assert max(event["to_ms"] for event in on_disk) == entry["billed_ms"] > 0
-    assert wait_for(lambda: logged(own_stack, acme, stream), 30, "its entry") == [entry["billed_ms"]]
-    wait_for(lambda: not spooled(own_stack), 30, "the spool to be empty")
+    assert wait_for(lambda: logged(scripted_stack, acme, stream), 30, "its entry") == [entry["billed_ms"]]
+    wait_for(lambda: not spooled(scripted_stack), 30, "the spool to be empty")
 
 
 def _is_well(stack: Stack) -> bool:

@@ -170,7 +170,7 @@ async def work(engine: Engine) -> Exit:
 def begin_log(telemetry: Telemetry) -> tuple[Shipper, InferenceLog]:
     """Raises `OSError`."""
     folder = Path(env.INFERENCE_LOG_DIR.read())
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # ids and tags of customers are in it
     shipper = Shipper(env.INFERENCE_LOG_DATABASE_URL.read() or env.DATABASE_URL.read(), folder, telemetry)
     inference_log = InferenceLog(
         folder,

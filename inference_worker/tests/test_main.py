@@ -335,12 +335,14 @@ async def test_a_worker_whose_disk_is_full_says_so_serves_nobody_and_comes_back(
     valkey_server: str, tmp_path: Path
 ) -> None:
     tenant = "00000001-0000-0000-0000-000000000000"
+    folder = tmp_path / "log"
     variables = {
-        "INFERENCE_LOG_DIR": str(tmp_path),
+        "INFERENCE_LOG_DIR": str(folder),
         "INFERENCE_LOG_DATABASE_URL": "postgresql://u@127.0.0.1:1/d",
     }
     async with worker(valkey_server, **variables) as w, gateway(valkey_server, w.region) as g:
         await ready(g)
+        assert folder.stat().st_mode & 0o077 == 0
         g.say(its("s", tenant), *silence(1))
         await g.until(lambda: any(isinstance(item, Progress) for item in g.items))
         _, hard = resource.prlimit(w.process.pid, resource.RLIMIT_FSIZE)
@@ -362,7 +364,7 @@ async def test_a_worker_whose_disk_is_full_says_so_serves_nobody_and_comes_back(
         g.say(its("u", tenant), *silence(1, "u"), End(stream="u", epoch=1, input_ms=1000))
         assert isinstance(await g.over("u"), Ended)
         assert b"worker_inference_log_unshipped_bytes" in await w.get("/metrics")
-    records = written(tmp_path)
+    records = written(folder)
     assert counted(records, "s") == failed.processed // 16
     assert counted(records, "u") == 1000
 

@@ -93,13 +93,14 @@ def _against(request_id: str, billed: Spans, signed: Spans, receipt: Receipt) ->
 
 def _prices(invoice: Mapping[str, Any], latest: Mapping[str, Receipt]) -> list[str]:
     """The prices on the invoice are those that were signed when the audio was processed."""
-    problems = []
+    problems: dict[str, str] = {}
     on_invoice = {price["id"]: price for price in invoice["prices"]}
-    signed = {id: (price, receipt) for receipt in latest.values() for id, price in receipt.prices.items()}
-    for id, (price, receipt) in signed.items():
-        if id in on_invoice and (differs := _differs(on_invoice[id], price)):
-            problems.append(f"price {id} ({on_invoice[id]['label']}): its {differs} is not as in {receipt}")
-    return problems
+    for receipt in latest.values():
+        for id, price in receipt.prices.items():
+            if id not in problems and id in on_invoice and (differs := _differs(on_invoice[id], price)):
+                name = f"price {id} ({on_invoice[id]['label']})"
+                problems[id] = f"{name}: its {differs} is not as in {receipt}"
+    return list(problems.values())
 
 
 def _differs(ours: Mapping[str, Any], signed: Mapping[str, Any]) -> str | None:

@@ -65,9 +65,14 @@ def settle(household: Any, **settings: Any) -> Account:
     return account_of(household.tenant.id)
 
 
-def use(household: Any, at: datetime, stream: str = "s", ms: int = 60_000, **changes: Any) -> UsageEvent:
+def use(household: Any, at: datetime, stream: str = "s", ms: int = 60_000, **changes: Any) -> None:
     """Recorded, and posted at the time that the clock shows."""
-    event = UsageEvent(
+    record([event(household, at, stream, ms, **changes)])
+    post_due(household.tenant.id)
+
+
+def event(household: Any, at: datetime, stream: str, ms: int = 0, **changes: Any) -> UsageEvent:
+    return UsageEvent(
         **{
             "tenant": str(household.tenant.id),
             "project": str(household.project.id),
@@ -82,9 +87,6 @@ def use(household: Any, at: datetime, stream: str = "s", ms: int = 60_000, **cha
             **changes,
         }
     )
-    record([event])
-    post_due(household.tenant.id)
-    return event
 
 
 def take_back(household: Any, stream: str, from_ms: int, to_ms: int) -> None:

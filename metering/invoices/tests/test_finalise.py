@@ -14,8 +14,10 @@ from django.db import ProgrammingError, connection, transaction
 
 from metering.invoices import finalise, finalise_due
 from metering.invoices.errors import EarlierFirst, NothingToInvoice, PeriodNotOver
-from metering.invoices.tests.month import entries, line, plan, put_on, settle, take_back, use, utc
-from metering.models import Invoice, LedgerEntry
+from metering.invoices.tests.month import entries, event, line, plan, put_on, settle, take_back, use, utc
+from metering.ledger.post import post_due
+from metering.models import Invoice, LedgerEntry, Unposted
+from metering.recording import record
 from stenogate import bill
 from tenants.errors import RoleNotAllowed
 from tenants.models import AuditEntry
@@ -248,10 +250,11 @@ def test_a_month_agrees_with_its_raw_ranges(acme: Any, rival: Any, clock: Any) -
             for end in ends:
                 ranges.append((start, end))
                 start = end
-            # Out of order, and each twice.
-            for start, end in reversed(ranges * 2):
-                use(acme, at, stream, from_ms=start, to_ms=end, kind=kind)
-            use(rival, at, stream, total, kind=kind)
+            # Out of order, each twice, and another tenant's between them.
+            events = [event(acme, at, stream, from_ms=low, to_ms=high, kind=kind) for low, high in ranges]
+            record([*reversed(events), event(rival, at, stream, total, kind=kind)])
+            post_due()
+            record(events)
             ms[which, kind] = ms.get((which, kind), 0) + total
             name = (at + timedelta(hours=1)).date().isoformat()
             days[name] = days.get(name, 0) + total
@@ -260,6 +263,8 @@ def test_a_month_agrees_with_its_raw_ranges(acme: Any, rival: Any, clock: Any) -
                 take_back(acme, stream, 0, taken)
                 ms[which, kind] -= taken
                 days[name] -= taken
+    with staff_scope():
+        assert not Unposted.objects.exists()
     invoice = finalise(acme.tenant.id, JANUARY, clock.set(2024, 2, 2, 23))
     expected = sum(
         reckoned(total, *(FIRST, SECOND, OTHER)[which][kind]) for (which, kind), total in ms.items()

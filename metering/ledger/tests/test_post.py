@@ -247,7 +247,7 @@ def test_who_finds_a_ledger_locked_passes_it_by(acme: Any, rival: Any) -> None:
 def test_many_who_post_at_once_charge_each_event_once(acme: Any, rival: Any) -> None:
     priced(acme)
     record(usage(household, ms, ms + 7) for household in (acme, rival) for ms in range(0, 2000, 10))
-    run_at_once(6, lambda: drain(3))
+    run_at_once(6, lambda: drain(12))
     for household in (acme, rival):
         assert sum(entry.ms for entry in entries(household)) == 200 * 7
         assert sum(amounts(household)) == Decimal("0.0014")

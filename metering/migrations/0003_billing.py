@@ -46,8 +46,10 @@ NO_OVERLAP = [
     "ALTER TABLE metering_usageevent ADD CONSTRAINT usage_event_no_overlap "
     "EXCLUDE USING gist (stream_key WITH =, int8range(from_ms, to_ms) WITH &&)",
 ]
-# Events of before there was a ledger are to be in it too.
+# Events of before there was a ledger are to be in it too. Foreign keys are checked at once, for no table can be
+# altered while a check of it waits.
 POST_THE_PAST = """
+SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE metering_usageevent NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE metering_unposted NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE metering_usageevent DISABLE TRIGGER append_only;
@@ -55,7 +57,6 @@ UPDATE metering_usageevent SET processed_at = recorded_at;
 ALTER TABLE metering_usageevent ENABLE TRIGGER append_only;
 ALTER TABLE metering_usageevent FORCE ROW LEVEL SECURITY;
 INSERT INTO metering_unposted (event_id, tenant_id) SELECT id, tenant_id FROM metering_usageevent;
-SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE metering_unposted FORCE ROW LEVEL SECURITY;
 """
 OWNED = ["unposted", "inferencerecord", "account", "ledgerentry", "counter", "meterintent", "invoice", "receipt", "difference"]
@@ -97,7 +98,15 @@ class Migration(migrations.Migration):
                 ('charged', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
                 ('outbox_seq', models.BigIntegerField(default=0)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('tenant', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='account', to='tenants.tenant')),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('hard_cap__isnull', True), ('hard_cap__gte', 0), _connector='OR'), name='account_hard_cap'),
+                    models.CheckConstraint(condition=models.Q(('soft_cap__isnull', True), ('soft_cap__gte', 0), _connector='OR'), name='account_soft_cap'),
+                    models.CheckConstraint(condition=models.Q(('currency__regex', '^[A-Z]{3}$')), name='account_currency'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Counter',
@@ -106,7 +115,29 @@ class Migration(migrations.Migration):
                 ('period', models.DateField()),
                 ('price_id', models.UUIDField()),
                 ('ms', models.BigIntegerField(default=0)),
+                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('tenant', 'period', 'price_id'), name='counter_once'),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name='Reconciliation',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('day', models.DateField()),
+                ('only', models.UUIDField(blank=True, null=True)),
+                ('dry_run', models.BooleanField(default=False)),
+                ('started_at', models.DateTimeField()),
+                ('finished_at', models.DateTimeField(blank=True, null=True)),
+                ('tenants', models.PositiveIntegerField(default=0)),
+                ('summary', models.JSONField(default=dict)),
+            ],
+            options={
+                'ordering': ['-started_at'],
+            },
         ),
         migrations.CreateModel(
             name='Difference',
@@ -125,9 +156,15 @@ class Migration(migrations.Migration):
                 ('open', models.BooleanField(default=True)),
                 ('found_at', models.DateTimeField()),
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
+                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
+                ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='differences', to='metering.reconciliation')),
             ],
             options={
                 'ordering': ['-found_at', '-id'],
+                'indexes': [
+                    models.Index(fields=['tenant', 'day'], name='difference_of_day'),
+                    models.Index(fields=['open', 'kind'], name='difference_open'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -165,7 +202,18 @@ class Migration(migrations.Migration):
                 ('log', models.UUIDField()),
                 ('seq', models.BigIntegerField()),
                 ('recorded_at', models.DateTimeField(auto_now_add=True)),
+                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['tenant', 'stream'], name='inference_record_stream'),
+                    models.Index(fields=['tenant', 'processed_at'], name='inference_record_processed'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('log', 'seq'), name='inference_record_once'),
+                    models.CheckConstraint(condition=models.Q(('from_ms__gte', 0), ('to_ms__gte', models.F('from_ms'))), name='inference_record_range'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Invoice',
@@ -183,9 +231,55 @@ class Migration(migrations.Migration):
                 ('last_seq', models.BigIntegerField()),
                 ('document', models.JSONField()),
                 ('final_at', models.DateTimeField()),
+                ('corrects', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='corrections', to='metering.invoice')),
+                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
             options={
                 'ordering': ['-final_at', 'number'],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('kind', 'invoice')), fields=('tenant', 'period'), name='invoice_of_period_once'),
+                    models.UniqueConstraint(fields=('tenant', 'id'), name='invoice_of_tenant'),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name='PlanVersion',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('number', models.PositiveIntegerField()),
+                ('effective_from', models.DateTimeField()),
+                ('currency', models.CharField(max_length=3, validators=[django.core.validators.RegexValidator('^[A-Z]{3}$')])),
+                ('minimum_ms', models.PositiveIntegerField(default=0)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='tenants.plan')),
+            ],
+            options={
+                'ordering': ['plan', '-number'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('plan', 'number'), name='plan_version_once'),
+                    models.UniqueConstraint(fields=('plan', 'effective_from'), name='plan_version_at_once'),
+                    models.CheckConstraint(condition=models.Q(('currency__regex', '^[A-Z]{3}$')), name='plan_version_currency'),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name='Price',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('label', models.CharField(max_length=100)),
+                ('model', models.CharField(blank=True, max_length=128)),
+                ('kind', models.CharField(blank=True, max_length=8)),
+                ('region', models.CharField(blank=True, max_length=128)),
+                ('included_ms', models.BigIntegerField(default=0)),
+                ('tiers', models.JSONField()),
+                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='metering.planversion')),
+            ],
+            options={
+                'ordering': ['version', 'label', 'id'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('version', 'model', 'kind', 'region'), name='price_once'),
+                    models.CheckConstraint(condition=models.Q(('included_ms__gte', 0)), name='price_included'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -215,10 +309,21 @@ class Migration(migrations.Migration):
                 ('reference', models.CharField(blank=True, max_length=200)),
                 ('previous_hash', models.BinaryField(max_length=32)),
                 ('hash', models.BinaryField(max_length=32)),
+                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
+                ('price', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.price')),
             ],
             options={
                 'verbose_name_plural': 'ledger entries',
                 'ordering': ['tenant', 'seq'],
+                'indexes': [
+                    models.Index(fields=['tenant', 'processed_at'], name='ledger_processed'),
+                    models.Index(fields=['tenant', 'period', 'seq'], name='ledger_period'),
+                    models.Index(fields=['tenant', 'request_id'], name='ledger_request'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('tenant', 'seq'), name='ledger_seq_once'),
+                    models.UniqueConstraint(condition=models.Q(('reference', ''), _negated=True), fields=('tenant', 'reference'), name='ledger_reference_once'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -239,7 +344,14 @@ class Migration(migrations.Migration):
                 ('settled_at', models.DateTimeField(blank=True, null=True)),
                 ('error', models.CharField(blank=True, max_length=300)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['state', 'next_at'], name='intent_due'),
+                    models.Index(fields=['tenant', 'meter', 'timestamp'], name='intent_of_tenant'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='NumberSeries',
@@ -247,35 +359,6 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=16, primary_key=True, serialize=False)),
                 ('last', models.PositiveIntegerField(default=0)),
             ],
-        ),
-        migrations.CreateModel(
-            name='PlanVersion',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField()),
-                ('effective_from', models.DateTimeField()),
-                ('currency', models.CharField(max_length=3, validators=[django.core.validators.RegexValidator('^[A-Z]{3}$')])),
-                ('minimum_ms', models.PositiveIntegerField(default=0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-            ],
-            options={
-                'ordering': ['plan', '-number'],
-            },
-        ),
-        migrations.CreateModel(
-            name='Price',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('label', models.CharField(max_length=100)),
-                ('model', models.CharField(blank=True, max_length=128)),
-                ('kind', models.CharField(blank=True, max_length=8)),
-                ('region', models.CharField(blank=True, max_length=128)),
-                ('included_ms', models.BigIntegerField(default=0)),
-                ('tiers', models.JSONField()),
-            ],
-            options={
-                'ordering': ['version', 'label', 'id'],
-            },
         ),
         migrations.CreateModel(
             name='ProviderObject',
@@ -286,6 +369,11 @@ class Migration(migrations.Migration):
                 ('provider_id', models.CharField(max_length=255)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('account', 'name'), name='provider_object_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Receipt',
@@ -299,25 +387,14 @@ class Migration(migrations.Migration):
                 ('signature', models.BinaryField(max_length=64)),
                 ('hash', models.BinaryField(max_length=32)),
                 ('issued_at', models.DateTimeField()),
+                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
             options={
                 'ordering': ['tenant', 'number'],
-            },
-        ),
-        migrations.CreateModel(
-            name='Reconciliation',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('only', models.UUIDField(blank=True, null=True)),
-                ('dry_run', models.BooleanField(default=False)),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('tenants', models.PositiveIntegerField(default=0)),
-                ('summary', models.JSONField(default=dict)),
-            ],
-            options={
-                'ordering': ['-started_at'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('tenant', 'number'), name='receipt_number_once'),
+                    models.UniqueConstraint(fields=('tenant', 'request_id', 'revision'), name='receipt_revision_once'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -328,12 +405,23 @@ class Migration(migrations.Migration):
                 ('first_seen_at', models.DateTimeField(auto_now_add=True)),
                 ('retired_at', models.DateTimeField(blank=True, null=True)),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='signing_key_named'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Unposted',
             fields=[
                 ('event_id', models.BigIntegerField(primary_key=True, serialize=False)),
+                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['tenant', 'event_id'], name='unposted_of_tenant'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='WebhookEvent',
@@ -349,6 +437,11 @@ class Migration(migrations.Migration):
                 ('outcome', models.CharField(blank=True, max_length=300)),
                 ('received_at', models.DateTimeField(auto_now_add=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['handled_at', 'next_at'], name='webhook_due'),
+                ],
+            },
         ),
         migrations.RemoveIndex(
             model_name='usageevent',
@@ -380,196 +473,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='usageevent',
             index=models.Index(fields=['tenant', 'processed_at'], name='usage_event_processed'),
-        ),
-        migrations.AddField(
-            model_name='account',
-            name='tenant',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='account', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='counter',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='difference',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='inferencerecord',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='invoice',
-            name='corrects',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='corrections', to='metering.invoice'),
-        ),
-        migrations.AddField(
-            model_name='invoice',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='ledgerentry',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='meterintent',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='planversion',
-            name='plan',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='tenants.plan'),
-        ),
-        migrations.AddField(
-            model_name='price',
-            name='version',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='metering.planversion'),
-        ),
-        migrations.AddField(
-            model_name='ledgerentry',
-            name='price',
-            field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.price'),
-        ),
-        migrations.AddConstraint(
-            model_name='providerobject',
-            constraint=models.UniqueConstraint(fields=('account', 'name'), name='provider_object_once'),
-        ),
-        migrations.AddField(
-            model_name='receipt',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddField(
-            model_name='difference',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='differences', to='metering.reconciliation'),
-        ),
-        migrations.AddConstraint(
-            model_name='signingkey',
-            constraint=models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='signing_key_named'),
-        ),
-        migrations.AddField(
-            model_name='unposted',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddIndex(
-            model_name='webhookevent',
-            index=models.Index(fields=['handled_at', 'next_at'], name='webhook_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('hard_cap__isnull', True), ('hard_cap__gte', 0), _connector='OR'), name='account_hard_cap'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('soft_cap__isnull', True), ('soft_cap__gte', 0), _connector='OR'), name='account_soft_cap'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[A-Z]{3}$')), name='account_currency'),
-        ),
-        migrations.AddConstraint(
-            model_name='counter',
-            constraint=models.UniqueConstraint(fields=('tenant', 'period', 'price_id'), name='counter_once'),
-        ),
-        migrations.AddIndex(
-            model_name='inferencerecord',
-            index=models.Index(fields=['tenant', 'stream'], name='inference_record_stream'),
-        ),
-        migrations.AddIndex(
-            model_name='inferencerecord',
-            index=models.Index(fields=['tenant', 'processed_at'], name='inference_record_processed'),
-        ),
-        migrations.AddConstraint(
-            model_name='inferencerecord',
-            constraint=models.UniqueConstraint(fields=('log', 'seq'), name='inference_record_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='inferencerecord',
-            constraint=models.CheckConstraint(condition=models.Q(('from_ms__gte', 0), ('to_ms__gte', models.F('from_ms'))), name='inference_record_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'invoice')), fields=('tenant', 'period'), name='invoice_of_period_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.UniqueConstraint(fields=('tenant', 'id'), name='invoice_of_tenant'),
-        ),
-        migrations.AddIndex(
-            model_name='meterintent',
-            index=models.Index(fields=['state', 'next_at'], name='intent_due'),
-        ),
-        migrations.AddIndex(
-            model_name='meterintent',
-            index=models.Index(fields=['tenant', 'meter', 'timestamp'], name='intent_of_tenant'),
-        ),
-        migrations.AddConstraint(
-            model_name='planversion',
-            constraint=models.UniqueConstraint(fields=('plan', 'number'), name='plan_version_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='planversion',
-            constraint=models.UniqueConstraint(fields=('plan', 'effective_from'), name='plan_version_at_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='planversion',
-            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[A-Z]{3}$')), name='plan_version_currency'),
-        ),
-        migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(fields=('version', 'model', 'kind', 'region'), name='price_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('included_ms__gte', 0)), name='price_included'),
-        ),
-        migrations.AddIndex(
-            model_name='ledgerentry',
-            index=models.Index(fields=['tenant', 'processed_at'], name='ledger_processed'),
-        ),
-        migrations.AddIndex(
-            model_name='ledgerentry',
-            index=models.Index(fields=['tenant', 'period', 'seq'], name='ledger_period'),
-        ),
-        migrations.AddIndex(
-            model_name='ledgerentry',
-            index=models.Index(fields=['tenant', 'request_id'], name='ledger_request'),
-        ),
-        migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.UniqueConstraint(fields=('tenant', 'seq'), name='ledger_seq_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.UniqueConstraint(condition=models.Q(('reference', ''), _negated=True), fields=('tenant', 'reference'), name='ledger_reference_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='receipt',
-            constraint=models.UniqueConstraint(fields=('tenant', 'number'), name='receipt_number_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='receipt',
-            constraint=models.UniqueConstraint(fields=('tenant', 'request_id', 'revision'), name='receipt_revision_once'),
-        ),
-        migrations.AddIndex(
-            model_name='difference',
-            index=models.Index(fields=['tenant', 'day'], name='difference_of_day'),
-        ),
-        migrations.AddIndex(
-            model_name='difference',
-            index=models.Index(fields=['open', 'kind'], name='difference_open'),
-        ),
-        migrations.AddIndex(
-            model_name='unposted',
-            index=models.Index(fields=['tenant', 'event_id'], name='unposted_of_tenant'),
         ),
         *[enable_rls(f"metering_{table}") for table in OWNED],
         *[append_only(f"metering_{table}") for table in APPEND_ONLY],

@@ -32,10 +32,17 @@ def test_what_staff_made_of_the_default_plan_stays():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tenants_from_before_there_were_plans_are_on_the_default_one(acme):
+def test_what_is_from_before_there_were_plans_is_on_the_default_one_and_waits_to_be_posted(acme, rival):
     try:
         call_command("migrate", "tenants", "0003", verbosity=0)
         with staff_scope(), connection.cursor() as cursor:
+            for tenant in (acme.tenant, rival.tenant):
+                cursor.execute(
+                    """INSERT INTO metering_usageevent (tenant_id, project_id, key_id, event_id, stream,
+                           from_ms, to_ms, model, region, worker, tags, recorded_at)
+                       VALUES (%s, %s, %s, 's:0', 's', 0, 5, 'm', 'r', 'w', '{}', '2026-01-01 00:00+00')""",
+                    [tenant.id, acme.project.id, acme.key.id],
+                )
             cursor.execute("SELECT count(*) FROM tenants_tenant WHERE slug = 'acme'")
             assert cursor.fetchone() == (1,)
             cursor.execute("SELECT prefix FROM tenants_find_grant(%s)", [acme.key.prefix])
@@ -43,3 +50,9 @@ def test_tenants_from_before_there_were_plans_are_on_the_default_one(acme):
     finally:
         call_command("migrate", verbosity=0)
     assert selectors.find_grant(acme.key.prefix).plan_limits == LIMITS
+    with staff_scope(), connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT e.tenant_id FROM metering_unposted u JOIN metering_usageevent e ON e.id = u.event_id
+               WHERE e.processed_at = '2026-01-01 00:00+00'"""
+        )
+        assert {row[0] for row in cursor.fetchall()} == {acme.tenant.id, rival.tenant.id}

@@ -38,9 +38,9 @@ class Record(Protocol):
 Send = Callable[[str, list[dict[str, Any]]], None]
 
 
-def send_to_celery(task: str, records: list[dict[str, Any]]) -> None:
+def send_to_celery(task: str, records: list[dict[str, Any]], batch: str = "") -> None:
     # One try: the emitter has its own patience, and must not lose its thread to Celery's.
-    tasks.BY_NAME[task].apply_async((records,), retry=False, ignore_result=True)
+    tasks.BY_NAME[task].apply_async((records, batch), retry=False, ignore_result=True)
 
 
 class Emitter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 MAX_MS = 7 * 24 * 3600 * 1000
@@ -47,14 +47,14 @@ def one_of(raw: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
 
 
 def moment(raw: Mapping[str, Any], name: str) -> str:
-    """A time with its zone, in ISO 8601."""
+    """A time with its zone, in ISO 8601: as one of UTC, for not every zone is one that PostgreSQL reads."""
     try:
         value = datetime.fromisoformat(raw[name])
-    except (KeyError, ValueError, TypeError):
-        value = None
-    if value is None or value.tzinfo is None:
-        raise Malformed(f"{name} is not a time with a zone")
-    return value.isoformat()
+        if value.tzinfo is not None:
+            return value.astimezone(UTC).isoformat()
+    except (KeyError, ValueError, TypeError, OverflowError):
+        pass
+    raise Malformed(f"{name} is not a time with a zone")
 
 
 def tags(raw: Mapping[str, Any]) -> tuple[str, ...]:

@@ -58,8 +58,7 @@ class CeleryBroker:
         self._name = uuid.uuid4().hex
 
     def send(self, task: str, records: list[dict[str, Any]], batch: str) -> None:
-        # One try: the emitter has its own patience, and must not lose its thread to Celery's.
-        tasks.BY_NAME[task].apply_async((records, batch), retry=False, ignore_result=True)
+        emit.send_to_celery(task, records, batch)
 
     def look(self, batches: Sequence[str]) -> tuple[bool, set[str]]:
         return stored.look(self._name, batches)
@@ -224,18 +223,17 @@ class SpooledEmitter(Emitter):
                 else:
                     await self._stored(known)
                     # Who is asked for the first time has nothing to remember.
-                    self._plan_again(asked, forgot and asked_once)
+                    self._plan_again(forgot and asked_once)
                     asked_once, ask_by = True, loop.time() + REMIND_EVERY_S
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _plan_again(self, asked: list[str], forgot: bool) -> None:
+    def _plan_again(self, forgot: bool) -> None:
+        """Also what was handed over while it was asked: before or after its memory went, nobody knows."""
         now = asyncio.get_running_loop().time()
         due = [
             name
-            for name in asked
-            if (handed := self._in_flight.get(name)) is not None
-            and (forgot or now >= handed.again_at)
-            and name not in self._again
+            for name, handed in self._in_flight.items()
+            if (forgot or now >= handed.again_at) and name not in self._again
         ]
         if not due:
             return

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from celery import Task, shared_task
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 
 from metering import events, requests, services, stored
 from metering.events import UsageEvent
 from metering.fields import Malformed
+from metering.ledger.errors import RecordingStuck
 from metering.requests import Request
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 MAX_RETRIES = 500
 LONGEST_PAUSE_S = 300
 STUBBORNLY: dict[str, Any] = {
-    "autoretry_for": (OperationalError, InterfaceError),
+    "autoretry_for": (OperationalError, InterfaceError, RecordingStuck),
     "retry_backoff": True,
     "retry_backoff_max": LONGEST_PAUSE_S,
     "retry_jitter": True,
@@ -59,10 +60,15 @@ def _store(
             log.error("%s: left out a malformed record: %s", task, error)
     try:
         store(good)
-    except IntegrityError:
-        # One of them names a tenant that is not there: one by one, so that it alone is left out.
+    except (DataError, IntegrityError):
+        # One of them is not for this database, or names a tenant that is not there: one by one, so that it
+        # alone is left out.
         for record in good:
             try:
                 store([record])
             except IntegrityError:
                 log.error("%s: %s belongs to no tenant", task, record)
+            except DataError as error:
+                log.error(
+                    "%s: the database does not take %s: %s", task, record, type(error.__cause__).__name__
+                )

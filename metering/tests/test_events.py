@@ -49,6 +49,12 @@ def test_what_is_emitted_is_what_is_read() -> None:
         ("to_ms", 0),
         ("kind", "dead"),
         ("kind", None),
+        ("processed_at", "yesterday"),
+        ("processed_at", "2026-01-01T10:00:00"),
+        ("processed_at", "0001-01-01T00:00:00+14:00"),
+        ("processed_at", 5),
+        ("source", "hearsay"),
+        ("source", None),
         ("tags", "abc"),
         ("tags", [1]),
         ("tags", ["x"] * 17),
@@ -73,6 +79,15 @@ def test_every_field_is_needed(field: str) -> None:
         parse({name: value for name, value in GOOD.items() if name != field})
 
 
-def test_a_gateway_of_before_said_no_kind() -> None:
-    assert parse(GOOD).kind == "live"
+def test_a_gateway_of_before_said_neither_kind_nor_time_nor_source() -> None:
+    before = parse(GOOD)
+    assert (before.kind, before.processed_at, before.source) == ("live", "", "gateway")
     assert parse({**GOOD, "kind": "recorded"}).kind == "recorded"
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "+02:00:00.5"])
+def test_a_time_is_of_utc_whatever_zone_it_came_with(zone: str) -> None:
+    """PostgreSQL reads no zone of half a second, and would refuse the others with this one."""
+    said = parse({**GOOD, "processed_at": f"2026-01-01T10:00:00{zone}"}).processed_at
+    assert said.endswith("+00:00")
+    assert said.startswith("2026-01-01T0")

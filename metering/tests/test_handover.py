@@ -27,15 +27,16 @@ MANY = 1 << 30
 class Broker:
     """Takes what it is given; it is stored when the test says so, or at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, down: bool = False, stores: bool = True) -> None:
         self.taken: list[dict[str, Any]] = []
         self.calls: list[tuple[str, int, str]] = []  # the task, how many, the batch
         self.known: set[str] = set()
-        self.down, self.forgot = False, True  # of who never asked before
-        self.stores = True
-        self.looked = 0
-        self.gate = threading.Event()
+        self.down, self.stores = down, stores
+        self.forgot = True  # of who never asked before
+        self.asked = self.looked = 0
+        self.gate, self.look_gate = threading.Event(), threading.Event()
         self.gate.set()
+        self.look_gate.set()
 
     def send(self, task: str, records: list[dict[str, Any]], batch: str) -> None:
         if self.down:
@@ -49,6 +50,8 @@ class Broker:
     def look(self, batches: Sequence[str]) -> tuple[bool, set[str]]:
         if self.down:
             raise ConnectionError
+        self.asked += 1
+        assert self.look_gate.wait(DEADLINE_S)
         self.looked += 1
         forgot, self.forgot = self.forgot, False
         return forgot, self.known & set(batches)
@@ -115,8 +118,7 @@ async def test_each_goes_to_its_task(tmp_path: Path) -> None:
 async def test_while_the_broker_is_down_it_waits_on_the_disk_and_not_in_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Broker()
-    broker.down = True
+    broker = Broker(down=True)
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(300))
         await until(lambda: "ConnectionError" in caplog.text)
@@ -131,8 +133,7 @@ async def test_while_the_broker_is_down_it_waits_on_the_disk_and_not_in_memory(
 async def test_what_a_process_leaves_goes_to_the_next_also_when_the_broker_had_taken_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Broker()
-    broker.stores = False
+    broker = Broker(stores=False)
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(3))
         await until(lambda: len(broker.taken) == 3)
@@ -165,8 +166,7 @@ async def test_a_gateway_that_dies_beside_another_is_inherited(
 async def test_what_a_broker_has_lost_is_handed_over_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Broker()
-    broker.stores = False
+    broker = Broker(stores=False)
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(150))
         await until(lambda: len(broker.taken) == 150 and broker.looked > 2)
@@ -178,11 +178,25 @@ async def test_what_a_broker_has_lost_is_handed_over_again(
     assert "the broker has lost its memory" in caplog.text
 
 
+async def test_what_is_handed_over_while_it_is_asked_may_be_lost_as_well(tmp_path: Path) -> None:
+    broker = Broker(stores=False)
+    async with emitting(tmp_path, broker) as emitter:
+        emitter.emit(events(1))
+        await until(lambda: len(broker.calls) == 1 and broker.looked > 2)
+        broker.look_gate.clear()
+        await until(lambda: broker.asked > broker.looked)
+        emitter.emit([request("r")])
+        await until(lambda: len(broker.calls) == 2)
+        broker.forgot = True
+        broker.look_gate.set()
+        await until(lambda: len(broker.calls) == 4)
+    assert len({batch for *_, batch in broker.calls}) == 2
+
+
 async def test_what_is_stored_while_it_is_handed_over_again_is_done_with(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Broker()
-    broker.stores = False
+    broker = Broker(stores=False)
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(2))
         await until(lambda: len(broker.calls) == 1 and broker.looked > 2)
@@ -204,8 +218,7 @@ async def test_what_nobody_says_is_stored_is_handed_over_again_less_and_less_oft
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handover, "AGAIN_AFTER_S", 0.02)
-    broker = Broker()
-    broker.stores = False
+    broker = Broker(stores=False)
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(1))
         await until(lambda: len(broker.taken) == 3)
@@ -220,8 +233,7 @@ async def test_the_broker_is_not_given_more_than_it_gets_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handover, "MAX_IN_FLIGHT", 2)
-    broker = Broker()
-    broker.stores = False
+    broker = Broker(stores=False)
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(2500))
         await until(lambda: len(broker.calls) == 2)
@@ -242,8 +254,7 @@ async def test_past_its_bound_it_is_full_and_past_the_last_it_counts_what_it_los
     requests = [request(letter) for letter in "abcdefghijklm"]
     size = len(handover._encode((Request.task, requests[0].as_dict()))) + 1
     lost: list[int] = []
-    broker = Broker()
-    broker.down = True
+    broker = Broker(down=True)
     async with emitting(tmp_path, broker, 5 * size, on_lost=lambda: lost.append(1)) as emitter:
         emitter.emit(requests[:4])
         assert not emitter.full
@@ -261,8 +272,7 @@ async def test_past_its_bound_it_is_full_and_past_the_last_it_counts_what_it_los
 async def test_a_full_disk_is_said_once_and_usage_waits_in_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Broker()
-    broker.down = True
+    broker = Broker(down=True)
     async with emitting(tmp_path, broker) as emitter:
         with disk_that_takes(100):
             emitter.emit(events(1))
@@ -300,8 +310,7 @@ async def test_a_damaged_record_is_named_and_keeps_no_other(
 async def test_a_file_that_cannot_be_read_is_left_and_holds_nobody_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Broker()
-    broker.down = True
+    broker = Broker(down=True)
     async with emitting(tmp_path, broker) as emitter:
         emitter.emit(events(2))
         await until(lambda: "ConnectionError" in caplog.text)
@@ -334,8 +343,7 @@ async def test_what_nobody_has_thought_of_stops_nothing_for_good(
 
 
 async def test_a_stop_waits_neither_for_a_broker_nor_for_the_database_for_ever(tmp_path: Path) -> None:
-    broker = Broker()
-    broker.stores = False
+    broker = Broker(stores=False)
     emitter = SpooledEmitter(Spool(tmp_path, MANY), broker)
     emitter.start()
     emitter.emit(events(1))

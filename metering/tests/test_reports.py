@@ -29,7 +29,7 @@ def wanted(household: Any, **changes: Any) -> Wanted:
 
 def meter(*events: dict[str, Any]) -> None:
     """Recorded and posted."""
-    record_usage([{"processed_at": timezone.now().isoformat(), **one} for one in events])
+    record_usage(list(events))  # at one moment, so on one day
     post_due()
 
 

@@ -7,25 +7,14 @@ import pytest
 from django.utils import timezone
 
 from metering import services
-from metering.events import UsageEvent
+from metering.ledger.tests.make import usage
 from metering.selectors import processed_ms
 
 pytestmark = pytest.mark.django_db
 
 
 def event(household, stream, to_ms, **changes):
-    values = {
-        "tenant": str(household.tenant.id),
-        "project": str(household.project.id),
-        "key": str(household.key.id),
-        "stream": stream,
-        "from_ms": 0,
-        "to_ms": to_ms,
-        "model": "m",
-        "region": "eu-1",
-        "worker": "w",
-    }
-    return UsageEvent(**(values | changes))
+    return usage(household, to_ms=to_ms, stream=stream, **({"region": "eu-1"} | changes))
 
 
 def test_the_audio_of_a_tenant_of_a_project_since_a_moment_in_a_region(acme, rival):

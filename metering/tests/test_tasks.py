@@ -7,27 +7,22 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
+from metering import services
+from metering.ledger.errors import RecordingStuck
+from metering.ledger.tests.make import stored, usage
 from metering.models import Request, UsageEvent
 from metering.tasks import record_requests, record_usage
 from tenants.scope import tenant_scope
 
 
 def event(household: Any, from_ms: int = 0, to_ms: int = 5000, **changes: Any) -> dict[str, Any]:
-    return {
-        "tenant": str(household.tenant.id),
-        "project": str(household.project.id),
-        "key": str(household.key.id),
-        "stream": "s",
-        "from_ms": from_ms,
-        "to_ms": to_ms,
-        "model": "m",
-        "region": "local",
-        "worker": "w",
-        "tags": ["call"],
-        **changes,
-    }
+    """As a gateway of before says it."""
+    said = usage(household, from_ms, to_ms).as_dict()
+    for unsaid in ("kind", "processed_at", "source"):
+        del said[unsaid]
+    return {**said, "tags": ["call"], **changes}
 
 
 def request(household: Any, request_id: str = "r", **changes: Any) -> dict[str, Any]:
@@ -55,12 +50,6 @@ def request(household: Any, request_id: str = "r", **changes: Any) -> dict[str, 
 def logged(household: Any) -> list[tuple[str, str]]:
     with tenant_scope(household.tenant.id):
         return list(Request.objects.order_by("request_id").values_list("request_id", "outcome"))
-
-
-def stored(household: Any) -> list[tuple[str, int, int]]:
-    with tenant_scope(household.tenant.id):
-        rows = UsageEvent.objects.order_by("stream", "from_ms")
-        return [(row.event_id, row.from_ms, row.to_ms) for row in rows]
 
 
 def test_an_event_that_comes_twice_is_stored_once(acme: Any) -> None:
@@ -95,14 +84,36 @@ def test_an_event_of_no_tenant_is_named_and_the_others_are_stored(
     assert "lost:0 to 5000 ms belongs to no tenant" in caplog.text
 
 
-def test_a_database_that_is_away_is_tried_again(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(events: object) -> None:
-        raise OperationalError("the database is starting up")
+def test_what_the_database_does_not_take_keeps_no_other_from_being_stored(
+    acme: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = services.record
 
-    monkeypatch.setattr("metering.services.record", away)
-    outcome = record_usage.apply(([event(acme)],), retries=record_usage.max_retries)
-    # The last try gives up with the database's own error; every one before it asks for another.
-    assert isinstance(outcome.result, OperationalError)
+    def record(events: Any) -> int:
+        if any(one.stream == "bad" for one in events):
+            raise DataError("a customer's tag is out of range") from ValueError("the tag")
+        return real(events)
+
+    monkeypatch.setattr(services, "record", record)
+    record_usage([event(acme), event(acme, stream="bad"), event(acme, 5000, 7000)])
+    assert stored(acme) == [("s:0", 0, 5000), ("s:5000", 5000, 7000)]
+    assert "does not take usage bad:0 to 5000 ms: ValueError" in caplog.text
+    assert "tag" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [OperationalError("it is starting up"), InterfaceError(), RecordingStuck()])
+def test_what_will_pass_is_tried_again_and_not_for_ever(
+    acme: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    tried: list[object] = []
+
+    def away(events: object) -> None:
+        tried.append(events)
+        raise error
+
+    monkeypatch.setattr(services, "record", away)
+    record_usage.apply(([event(acme)],), retries=record_usage.max_retries - 2)
+    assert len(tried) == 3
     assert record_usage.max_retries == 500
 
 

@@ -79,25 +79,32 @@ def turn(account: Account, now: datetime) -> None:
 
 _DUE = """
 SELECT a.tenant_id FROM metering_account a JOIN tenants_tenant t ON t.id = a.tenant_id
-WHERE a.period < date_trunc('month', %(now)s AT TIME ZONE a.time_zone)::date
-    OR (a.standing = 'grace' AND a.grace_until <= %(now)s AND t.hold <> 'payment')
+WHERE a.tenant_id > %(after)s AND (
+    a.period < date_trunc('month', %(now)s AT TIME ZONE a.time_zone)::date
+    OR (a.standing = 'grace' AND a.grace_until <= %(now)s AND t.hold <> 'payment'))
 ORDER BY a.tenant_id LIMIT %(limit)s
 """
 
 
-def turn_due(now: datetime | None = None, limit: int = 1000) -> int:
+def turn_due(now: datetime | None = None, at_once: int = 1000) -> int:
     """Apply what time alone has changed: periods that have begun, and grace that is over."""
     now = now or timezone.now()
+    found, after = 0, UUID(int=0)
+    while due := _due(now, after, at_once):
+        for tenant_id in due:
+            try:
+                _turn_one(tenant_id, now)
+            except Exception:
+                # One tenant's trouble holds up no other's turn.
+                log.exception("metering.turn_period: tenant %s", tenant_id)
+        found, after = found + len(due), due[-1]
+    return found
+
+
+def _due(now: datetime, after: UUID, limit: int) -> list[UUID]:
     with staff_scope(), connection.cursor() as cursor:
-        cursor.execute(_DUE, {"now": now, "limit": limit})
-        due = [row[0] for row in cursor.fetchall()]
-    for tenant_id in due:
-        try:
-            _turn_one(tenant_id, now)
-        except Exception:
-            # One tenant's trouble holds up no other's turn.
-            log.exception("metering.turn_period: tenant %s", tenant_id)
-    return len(due)
+        cursor.execute(_DUE, {"now": now, "after": after, "limit": limit})
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _turn_one(tenant_id: UUID, now: datetime) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -185,7 +185,9 @@ def test_the_command_refuses_a_file_by_name(acme: Any, tmp_path: Path, content: 
         call_command("prices", "set", "default", file_of(tmp_path, content))
 
 
-def test_the_command_needs_a_plan_and_a_file(acme: Any, tmp_path: Path) -> None:
+def test_the_command_needs_a_plan_and_a_file(
+    acme: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for arguments, says in (
         (("set", "default"), "slug of a plan and a file"),
         (("show", "nothing"), "no plan 'nothing'"),
@@ -197,5 +199,6 @@ def test_the_command_needs_a_plan_and_a_file(acme: Any, tmp_path: Path) -> None:
     call_command("prices", "example", stdout=out, stderr=StringIO())
     path = tmp_path / "example.json"
     path.write_text(out.getvalue())
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 11, 20, tzinfo=UTC))  # before its date
     call_command("prices", "set", "default", str(path), stdout=out)
     assert "default: version 1 from 2027-01-01" in out.getvalue()

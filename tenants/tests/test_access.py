@@ -35,6 +35,7 @@ def check(secret=SECRET, scope="listen", origin=None, grant=GRANT, **changed):
 def test_a_good_key_opens():
     assert check() is GRANT
     assert check(scope=None) is GRANT
+    assert check(scope=None, hold="payment").hold == "payment"
     assert check(expires_at=NOW + SECOND).expires_at == NOW + SECOND
     assert check(revoked_at=NOW + SECOND)
     assert check(allowed_origins=frozenset({"https://a.example"}), origin="https://a.example")
@@ -52,6 +53,10 @@ def test_a_good_key_opens():
         ({"tenant_state": "suspended"}, errors.TenantSuspended),
         ({"tenant_state": "anything else"}, errors.TenantSuspended),
         ({"scope": "keys:write"}, errors.ScopeMissing),
+        ({"hold": "spend_cap"}, errors.SpendCapReached),
+        ({"hold": "prepaid"}, errors.PrepaidUsedUp),
+        ({"hold": "payment"}, errors.PaymentOverdue),
+        ({"hold": "anything else"}, errors.OnHold),
         ({"allowed_origins": frozenset({"https://a.example"})}, errors.OriginNotAllowed),
         (
             {"allowed_origins": frozenset({"https://a.example"}), "origin": "https://b.example"},
@@ -103,12 +108,13 @@ def test_what_cannot_be_a_key_is_refused_before_any_look_up(secret, error):
 
 
 def test_the_codes_are_stable_and_no_message_holds_a_secret():
-    codes = {error.code: error.status for error in errors.AccessError.__subclasses__()}
+    kinds = (*errors.AccessError.__subclasses__(), *errors.OnHold.__subclasses__())
+    codes = {error.code: error.status for error in kinds}
     assert codes == {
         "key_missing": 401, "key_malformed": 401, "key_unknown": 401, "key_expired": 401, "key_revoked": 401,
         "token_malformed": 401, "token_invalid": 401, "token_expired": 401, "token_not_allowed": 403,
         "scope_missing": 403, "origin_not_allowed": 403, "tenant_suspended": 403,
-        "on_hold": 402,
+        "on_hold": 402, "spend_cap_reached": 402, "prepaid_used_up": 402, "payment_overdue": 402,
     }  # fmt: skip
     with pytest.raises(errors.KeyUnknown) as caught:
         check(secret=keytext.generate()[1])

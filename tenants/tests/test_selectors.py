@@ -8,7 +8,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from tenants import errors, keytext, selectors, services
-from tenants.access import TenantState
+from tenants.access import Hold, TenantState
 from tenants.scope import tenant_scope
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +108,13 @@ def test_gateways_hear_of_what_matters_and_of_nothing_else(acme, rival):
     services.set_tenant_state(rival.tenant, TenantState.SUSPENDED)
     told = selectors.changes_since(told.moment)
     assert [(g.prefix, g.tenant_state) for g in told.grants] == [(rival.key.prefix, "suspended")]
+
+    services.set_hold(rival.tenant, Hold.PREPAID)
+    told = selectors.changes_since(told.moment)
+    assert [(g.prefix, g.hold) for g in told.grants] == [(rival.key.prefix, "prepaid")]
+    assert selectors.find_grant(rival.key.prefix).hold == "prepaid"
+    services.set_hold(rival.tenant, Hold.PREPAID)
+    assert selectors.changes_since(told.moment).grants == ()
 
     new, _ = services.rotate_key(rival.key)
     told = selectors.changes_since(told.moment)

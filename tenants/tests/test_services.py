@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from tenants import errors, selectors, services
-from tenants.access import Scope, TenantState
+from tenants.access import Hold, Scope, TenantState
 from tenants.models import APIKey, AuditEntry, Member, Project, Tenant, User
 from tenants.permissions import Role
 from tenants.scope import staff_scope, tenant_scope
@@ -53,6 +53,28 @@ def test_a_tenant_that_cannot_be_made_is_refused(acme, name, slug, error):
         services.create_tenant(name, slug)
     with staff_scope():
         assert Tenant.objects.count() == 2
+
+
+def test_a_hold_is_set_once_and_audited_with_its_reason(acme, rival, staff):
+    services.set_hold(acme.tenant, Hold.PREPAID, reason="used up", actor=staff)
+    services.set_hold(acme.tenant, Hold.PREPAID, reason="again")
+    services.set_hold(acme.tenant, Hold.NONE)
+    with staff_scope():
+        assert {tenant.hold for tenant in Tenant.objects.all()} == {""}
+    assert [(entry.details, entry.actor) for entry in audit(acme, "tenant.hold_changed")] == [
+        ({"hold": "prepaid", "reason": "used up"}, f"staff {staff}"),
+        ({"hold": "", "reason": ""}, "system"),
+    ]
+    assert audit(rival, "tenant.hold_changed") == []
+
+
+def test_nobody_lifts_their_own_hold(acme):
+    services.set_hold(acme.tenant, Hold.PAYMENT)
+    key, _ = services.issue_key(acme.project, name="All", scopes=list(Scope))
+    for actor in (acme.owner, selectors.find_grant(key.prefix)):
+        with pytest.raises(errors.RoleNotAllowed):
+            services.set_hold(acme.tenant, Hold.NONE, actor=actor)
+    assert selectors.find_grant(acme.key.prefix).hold == "payment"
 
 
 def test_members_do_not_make_or_suspend_tenants(acme):

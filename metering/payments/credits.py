@@ -8,7 +8,6 @@ from uuid import UUID
 
 from stripe.checkout import Session
 
-from metering.invoices.money import places
 from metering.ledger.append import NewEntry, append
 from metering.models import Account
 from metering.models.ledger import EntryKind
@@ -25,7 +24,7 @@ def take(session: Session) -> str:
     if session.payment_status != "paid":
         return "not paid yet"
     account = _account(tenant_hex, session)
-    amount = Decimal(session.amount_total or 0).scaleb(-places(account.currency))
+    amount = Decimal(session.amount_total or 0).scaleb(-names.coin_places(account.currency))
     reference = f"stripe:{session.payment_intent}"
     entry = NewEntry(EntryKind.CREDIT, "Prepaid credit", reference=reference, amount=-amount)
     append(account.tenant_id, [entry])

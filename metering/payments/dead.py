@@ -1,5 +1,5 @@
 """Dead letters: meter events that will not be taken, and webhooks that could not be handled. A person looks,
-and says again or lets go; both are in the tenant's audit log."""
+and says again or lets go; of meter events, both are in the tenant's audit log."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def deliver_due(
                 if intent is None:
                     break
                 tried += 1
-                outcome = _send(intent, now or timezone.now())
+                outcome = _send(intent, now)
                 delivered += outcome is IntentState.DELIVERED
                 if outcome is IntentState.SENDING:
                     break  # away, or too much: the others of this customer would fare no better
@@ -87,6 +87,8 @@ def _claimed(pair: Pair, now: datetime) -> MeterIntent | None:
     """The next intent, taken: nobody else sends it before the lease is over."""
     with staff_scope():
         due = _due(now).filter(tenant_id=pair.tenant_id, customer=pair.customer, meter=pair.meter)
+        # It may have become due after `_doubt`: somebody ended the conservative mode of its account.
+        due = due.exclude(first_sent_at__lte=now - retries.SAME_FOR)
         intent = due.order_by("next_at", "id").select_for_update(skip_locked=True, of=("self",)).first()
         if intent is None:
             return None
@@ -102,17 +104,16 @@ def _claimed(pair: Pair, now: datetime) -> MeterIntent | None:
         return intent
 
 
-def _send(intent: MeterIntent, now: datetime) -> IntentState:
+def _send(intent: MeterIntent, now: datetime | None) -> IntentState:
     try:
         send(intent)
     except Duplicate:
-        return _settled(intent, IntentState.DELIVERED, now)
+        return _settled(intent, IntentState.DELIVERED, now or timezone.now())
     except Permanent as error:
-        log.error("meter event %s will not be taken: %s", intent.identifier, error)
-        return _settled(intent, IntentState.DEAD, now, str(error))
+        return _refused(intent, error, now or timezone.now())
     except (Transient, Ambiguous) as error:
-        return _again(intent, error, now)
-    return _settled(intent, IntentState.DELIVERED, now)
+        return _again(intent, error, now or timezone.now())
+    return _settled(intent, IntentState.DELIVERED, now or timezone.now())
 
 
 def send(intent: MeterIntent) -> None:
@@ -142,18 +143,34 @@ def _again(intent: MeterIntent, error: PaymentsError, now: datetime) -> IntentSt
     if isinstance(error, RateLimited):
         turns().pause(min(max(retry_after, 1.0), 10.0))
     log.warning("meter event %s is said again later: %s", intent.identifier, error)
-    with staff_scope():
-        intent.next_at = now + retries.pause(intent.attempts, retry_after)
-        intent.error = str(error)[:300]
-        intent.save(update_fields=["next_at", "error"])
+    _noted(intent, next_at=now + retries.pause(intent.attempts, retry_after), error=str(error)[:300])
     return IntentState.SENDING
 
 
+def _refused(intent: MeterIntent, error: Permanent, now: datetime) -> IntentState:
+    """What was said before may have arrived, before a meter was archived, say: its hour's sum tells. If it
+    has not, what stands for it is refused too, and dies of that."""
+    if intent.attempts > 1:
+        log.warning("meter event %s is refused now, and may have arrived: %s", intent.identifier, error)
+        _noted(intent, state=IntentState.DOUBTFUL.value, next_at=now + LAG, error=str(error)[:300])
+        return IntentState.DOUBTFUL
+    log.error("meter event %s will not be taken: %s", intent.identifier, error)
+    return _settled(intent, IntentState.DEAD, now, str(error))
+
+
 def _settled(intent: MeterIntent, state: IntentState, now: datetime, error: str = "") -> IntentState:
-    with staff_scope():
-        intent.state, intent.settled_at, intent.error = state.value, now, error[:300]
-        intent.save(update_fields=["state", "settled_at", "error"])
+    _noted(intent, state=state.value, settled_at=now, error=error[:300])
     return state
+
+
+def _noted(intent: MeterIntent, **values: object) -> None:
+    """Of an intent that is as it was claimed. Meanwhile a webhook may have said that it was rejected, or
+    another has claimed it, if this process stood still for longer than the lease: then theirs holds."""
+    with staff_scope():
+        claimed = MeterIntent.objects.filter(
+            id=intent.id, state=IntentState.SENDING.value, attempts=intent.attempts
+        )
+        claimed.update(**values)
 
 
 def _currency(tenant_id: UUID) -> str:

@@ -111,14 +111,15 @@ def named(error: stripe.StripeError) -> PaymentsError:
         return Duplicate(what)
     if isinstance(error, stripe.RateLimitError):
         return RateLimited(what, retry_after=_retry_after(error))
-    if isinstance(error, stripe.APIConnectionError) or status is None or status >= 500:
-        return Ambiguous(what)
     if isinstance(error, stripe.IdempotencyError) or status == 409 or code == "lock_timeout":
         return Transient(what)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         # Somebody changes keys: what waits must not die of it.
         return Transient(f"{what}: look at STRIPE_API_KEY and what it may do", retry_after=60)
-    return Permanent(what, reason=code)
+    if isinstance(error, stripe.InvalidRequestError | stripe.CardError):
+        return Permanent(what, reason=code)
+    # 500s, no answer, and one that cannot be read: a 200 that was cut off, a page of some proxy.
+    return Ambiguous(what)
 
 
 def _retry_after(error: stripe.StripeError) -> float:

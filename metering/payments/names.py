@@ -41,7 +41,12 @@ def customer_name(tenant_id: UUID) -> str:
     return f"customer:{tenant_id.hex}"
 
 
+def coin_places(currency: str) -> int:
+    """Of the provider's smallest coin. In the API these are not as in ISO 4217."""
+    return {"ISK": 2, "UGX": 2, "MGA": 0}.get(currency, places(currency))
+
+
 def unit_price(meter: str, currency: str) -> Decimal:
     """In the currency's smallest coin, as the provider counts: of a millionth of the unit, or of a
     millisecond, which is shown on the invoice and costs nothing."""
-    return Decimal(0) if meter == MS else Decimal(1).scaleb(places(currency) - 6)
+    return Decimal(0) if meter == MS else Decimal(1).scaleb(coin_places(currency) - 6)

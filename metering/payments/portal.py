@@ -57,8 +57,8 @@ def setup_url(tenant_id: UUID, return_url: str = "") -> str:
 def credit_url(tenant_id: UUID, amount: Decimal, return_url: str = "") -> str:
     """Where the customer buys prepaid credit. It is credited when the provider says that it was paid."""
     account = sync.ensured(tenant_id)
-    coins = amount.scaleb(places(account.currency))
-    if not LEAST <= amount <= MOST or coins != coins.to_integral_value():
+    coins = amount.scaleb(names.coin_places(account.currency))
+    if not LEAST <= amount <= MOST or amount != round(amount, places(account.currency)):
         raise AmountRefused()
     back = _back(return_url)
     with client.naming_errors():

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from metering import cycles
@@ -32,6 +32,7 @@ UNREADABLE = (
     "Stripe's sum of this hour fits no reading of what was sent: compare by hand, then retry or drop it"
 )
 NEVER_READ = "Stripe's sum of this hour could not be read for a month: compare by hand, then retry or drop it"
+MAY_HAVE_ARRIVED = (UNREADABLE, NEVER_READ)
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,15 @@ def _settle(hour: Hour, now: datetime) -> int:
 
 
 def _is_unsteady(hour: Hour, now: datetime) -> bool:
-    """One more may be in the sum or not: it may be said again, or was delivered so lately that the sum may
-    lack it. It is in the sum, or doubtful too, soon; the doubtful ones wait for that."""
+    """One more may be in the sum or not: it may be said again, or was delivered or said for the last time so
+    lately that the sum may lack it. All that is doubtful of the hour is settled at once, when none is."""
     with staff_scope():
+        doubtful = _of(hour).filter(state=IntentState.DOUBTFUL.value)
+        last = doubtful.filter(next_at__gt=now).aggregate(at=Max("next_at"))["at"]
         lately = Q(state=IntentState.DELIVERED.value, settled_at__gt=now - summaries.LAG)
-        if not _of(hour).filter(Q(state=IntentState.SENDING.value) | lately).exists():
+        if last is None and not _of(hour).filter(Q(state=IntentState.SENDING.value) | lately).exists():
             return False
-        _of(hour).filter(state=IntentState.DOUBTFUL.value).update(next_at=now + retries.LONGEST_PAUSE)
+        doubtful.filter(next_at__lte=now).update(next_at=last or now + retries.LONGEST_PAUSE)
         return True
 
 

@@ -42,7 +42,7 @@ def whole(value: float) -> int:
 
 def meter_id_of(meter: str, currency: str) -> str:
     found = sync.known(names.meter_name(meter, currency))
-    if found is None:
+    if not found:
         sync.Sync().catalogue(currency)
         found = sync.known(names.meter_name(meter, currency))
     return str(found)

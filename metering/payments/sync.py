@@ -205,15 +205,13 @@ class Sync:
 def known(name: str) -> str | None:
     """What it is called at the provider, as far as we remember."""
     found = ProviderObject.objects.filter(account=client.provider_account(), name=name).first()
-    return found.provider_id if found else None
+    return found.provider_id or None if found else None
 
 
-def forget(tenant_id: UUID | None = None) -> int:
-    """Look everything up anew at the next run: objects were removed at the provider."""
-    rows = ProviderObject.objects.filter(account=client.provider_account())
-    if tenant_id is not None:
-        rows = rows.filter(name__contains=tenant_id.hex)
-    return rows.delete()[0]
+def forget() -> None:
+    """Look everything up anew at the next run: objects were removed at the provider. When a subscription
+    began stays known until then: usage may be written down for the provider before it is found."""
+    ProviderObject.objects.filter(account=client.provider_account()).update(provider_id="")
 
 
 def ensured(tenant_id: UUID) -> Account:

@@ -6,6 +6,7 @@ Whoever has the address may press: it is a page on the loopback, with nobody's m
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from html import escape
 from urllib.parse import parse_qs
 
@@ -18,6 +19,9 @@ FIRST = "/"
 PLACES = ("/portal/", "/checkout/")
 NOBODY: tuple[int, str, dict[str, str]] = 404, "<h1>There is no such page</h1>", {}
 MANY = 200
+# As Stripe counts. The smallest coin of all others is a hundredth.
+_NONE, _THREE = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF", "BHD JOD KWD OMR TND"
+COIN_PLACES = {**dict.fromkeys(_NONE.split(), 0), **dict.fromkeys(_THREE.split(), 3)}
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#1a1f36}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem .6rem;"
@@ -145,5 +149,6 @@ def _again(where: str) -> tuple[int, str, dict[str, str]]:
     return 303, "", {"Location": where}
 
 
-def _money(cents: int, currency: str) -> str:
-    return f"{cents / 100:,.2f} {escape(currency.upper())}"
+def _money(coins: int, currency: str) -> str:
+    name = currency.upper()
+    return f"{Decimal(coins).scaleb(-COIN_PLACES.get(name, 2)):,f} {escape(name)}"

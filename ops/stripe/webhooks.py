@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import threading
 import time
 import urllib.error
@@ -65,7 +66,7 @@ def send(endpoint: dict[str, Any], delivery: Delivery) -> int:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return 0
 
 

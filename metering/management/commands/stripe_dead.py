@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from metering.models import MeterIntent, WebhookEvent
-from metering.payments import dead
+from metering.payments import dead, settle
 
 
 class Command(BaseCommand):
@@ -17,7 +17,7 @@ class Command(BaseCommand):
         what = parser.add_subparsers(dest="what", required=True)
         what.add_parser("list", help="every dead meter event and webhook, with the reason")
         retry = what.add_parser("retry", help="say it again")
-        retry.add_argument("identifier", nargs="+", help="as listed, or 'all'")
+        retry.add_argument("identifier", nargs="+", help="as listed; 'all' that surely did not arrive")
         drop = what.add_parser("drop", help="never tell Stripe of it")
         drop.add_argument("identifier", nargs="+", help="as listed")
         drop.add_argument("--reason", required=True, help="for the tenant's audit log")
@@ -33,7 +33,9 @@ class Command(BaseCommand):
         if not everything and (unknown := sorted(wanted - there)):
             raise CommandError(f"not among the dead: {', '.join(unknown)}. See stripe_dead list")
         for intent in intents:
-            if everything or intent.identifier in wanted:
+            if everything and intent.error in settle.MAY_HAVE_ARRIVED:
+                self.stdout.write(f"{intent.identifier}: {intent.error}")
+            elif everything or intent.identifier in wanted:
                 self._intent(intent, options)
         for event in webhooks:
             if everything or event.provider_id in wanted:
@@ -47,8 +49,8 @@ class Command(BaseCommand):
 
     def _intent(self, intent: MeterIntent, options: dict[str, Any]) -> None:
         if options["what"] == "drop":
-            dead.drop(intent, options["reason"])
-            self.stdout.write(f"{intent.identifier}: dropped")
+            if dead.drop(intent, options["reason"]):
+                self.stdout.write(f"{intent.identifier}: dropped")
             return
         try:
             if made := dead.retry(intent):

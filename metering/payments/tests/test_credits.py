@@ -104,6 +104,17 @@ def test_another_currency_is_left_to_a_person(customers: None, inbox: Inbox, acm
     assert handled().endswith("is in USD, the account in EUR: credit it by hand")
 
 
+def test_money_that_the_provider_counts_in_other_coins_is_as_much(
+    customers: None, inbox: Inbox, acme: Any, rival: Any
+) -> None:
+    change(acme, currency="ISK")
+    buy(acme, "500")
+    inbox.tell(DONE)
+    handled()
+    assert [amount for _, amount in credited(acme)] == [Decimal(-500)]
+    assert grants(acme) == [50_000]
+
+
 def test_a_payment_for_something_else_is_nothing_of_ours(
     customers: None, inbox: Inbox, acme: Any, rival: Any
 ) -> None:

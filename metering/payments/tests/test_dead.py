@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from metering import outbox
 from metering.models import MeterIntent, WebhookEvent
-from metering.payments import dead
+from metering.payments import dead, settle
 from metering.payments.tests.books import NOON, change, enter, intents, states
 from tenants.models import AuditEntry
 from tenants.scope import staff_scope, tenant_scope
@@ -19,8 +19,9 @@ NEXT = NOON + timedelta(hours=1, minutes=5)
 
 
 @pytest.fixture
-def letters(customers: None, acme: Any, rival: Any) -> None:
+def letters(acme: Any, rival: Any) -> None:
     for household in (acme, rival):
+        change(household, customer=f"cus_{household.tenant.slug}")
         enter(household, 1000, "0.000000")
     outbox.fill(now=NEXT)
     with staff_scope():
@@ -73,6 +74,17 @@ def test_all_of_them(letters: None, acme: Any, rival: Any) -> None:
     call_command("stripe_dead", "retry", "all")
     assert [one.state for one in intents(acme) + intents(rival)] == ["dropped", "pending"] * 2
     assert WebhookEvent.objects.get().handled_at is None
+
+
+def test_what_may_have_arrived_is_none_of_all(letters: None, acme: Any, rival: Any, capsys: Any) -> None:
+    with staff_scope():
+        MeterIntent.objects.filter(tenant_id=acme.tenant.id).update(error=settle.UNREADABLE)
+    call_command("stripe_dead", "retry", "all")
+    assert "compare by hand" in capsys.readouterr().out
+    assert [one.state for one in intents(acme)] == ["dead"]
+    assert [one.state for one in intents(rival)] == ["dropped", "pending"]
+    call_command("stripe_dead", "retry", intents(acme)[0].identifier)
+    assert [one.state for one in intents(acme)] == ["dropped", "pending"]
 
 
 def test_one_is_let_go(letters: None, acme: Any, rival: Any) -> None:

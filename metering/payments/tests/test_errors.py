@@ -25,6 +25,8 @@ def invalid(code: str | None, message: str = SECRET, status: int = 400) -> strip
         (stripe.RateLimitError(SECRET, http_status=429, headers={"Retry-After": "7"}), errors.RateLimited),
         (stripe.APIConnectionError(SECRET), errors.Ambiguous),
         (stripe.APIError(SECRET, http_status=500), errors.Ambiguous),
+        (stripe.APIError(SECRET, http_status=200), errors.Ambiguous),  # a body that cannot be read
+        (stripe.APIError(SECRET, http_status=405), errors.Ambiguous),  # some proxy's
         (stripe.APIError(SECRET, http_status=409), errors.Transient),
         (stripe.IdempotencyError(SECRET, http_status=400), errors.Transient),
         (stripe.AuthenticationError(SECRET, http_status=401), errors.Transient),

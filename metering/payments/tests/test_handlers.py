@@ -96,8 +96,9 @@ def test_the_same_report_twice_does_no_more(
     inbox.tell(REPORT)
     handled()
     before = states(acme) | states(rival)
-    WebhookEvent.objects.update(handled_at=None)
+    WebhookEvent.objects.update(handled_at=None, next_at=NEXT)
     handled()
+    assert set(WebhookEvent.objects.values_list("attempts", flat=True)) == {2}
     assert states(acme) | states(rival) == before
 
 

@@ -159,6 +159,27 @@ def test_what_waits_to_be_said_again_is_waited_for(filled: None, stripe: Any, ac
     assert states(acme) == {"ms 1000": "doubtful", "ms 7": "sending"}
 
 
+def test_what_was_said_so_lately_that_sums_may_lack_it_is_waited_for(
+    filled: None, stripe: Any, acme: Any
+) -> None:
+    """Two are doubtful of an hour; the later one arrived half an hour ago, and no sum shows it yet."""
+    doubt(stripe, "before")
+    one, until = intents(acme)[0], DOUBT + LAG + timedelta(minutes=30)
+    with staff_scope():
+        later = MeterIntent.objects.create(
+            tenant_id=one.tenant_id, meter="ms", from_seq=2, to_seq=2, value=7, timestamp=one.timestamp,
+            customer=one.customer, identifier="x", state="doubtful", next_at=until, first_sent_at=DOUBT,
+        )  # fmt: skip
+    assert settle.settle_due(now=DOUBT + LAG) == 1  # Rival's
+    assert states(acme) == {"ms 1000": "doubtful", "ms 7": "doubtful"}
+    deliver.send(later)
+    stripe.control("clock", at=until.isoformat())
+    assert settle.settle_due(now=until) == 2
+    assert [(one.value, one.state) for one in intents(acme)] == [
+        (1000, "dropped"), (7, "delivered"), (1000, "pending"),
+    ]  # fmt: skip
+
+
 def test_of_whom_somebody_investigates_nothing_is_settled(filled: None, stripe: Any, acme: Any) -> None:
     doubt(stripe, "after")
     change(acme, conservative=True)

@@ -94,6 +94,14 @@ def test_a_customer_that_was_deleted_is_made_anew_within_the_day(stripe: Any, ac
     assert account_of(rival.tenant.id).customer == other
 
 
+def test_when_a_subscription_began_is_known_while_all_is_looked_up_anew(stripe: Any, acme: Any) -> None:
+    stripe.control("clock", at=NOON.isoformat())
+    told([acme.tenant])
+    sync.forget()
+    assert sync.known("meter:ms") is None
+    assert subscribed_since(account_of(acme.tenant.id)) == NOON
+
+
 def test_the_command_says_what_it_made(stripe: Any, acme: Any, rival: Any, capsys: Any) -> None:
     call_command("stripe_sync", "--tenant", "acme")
     assert "made customer cus_" in capsys.readouterr().out

@@ -74,6 +74,8 @@ def test_a_stripe_that_does_not_answer_takes_few_threads(db: None, monkeypatch: 
             cursor.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [locks.RUNNING, "deliver 1"])
             tasks.deliver_due()
             assert ran == ["deliver"]
+            # To close it would let go too, but only when the server comes to it.
+            cursor.execute("SELECT pg_advisory_unlock_all()")
     finally:
         busy.close()
     tasks.deliver_due()

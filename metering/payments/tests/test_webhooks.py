@@ -63,6 +63,7 @@ def test_a_thin_event_has_its_time_in_words() -> None:
         (lambda: post(event(), at=time.time() - webhooks.TOLERANCE_S - 10), 400),
         (lambda: post(event(), **{"Stripe-Signature": "nonsense"}), 400),
         (lambda: post(event(), **{"Stripe-Signature": ""}), 400),
+        (lambda: post(event(), **{"Stripe-Signature": "t=1,v1=\u00e9"}), 400),
         (lambda: post(b"\xff\xfe"), 400),
         (lambda: post(b"[]"), 400),
         (lambda: post(b'{"id": "evt_1"}'), 400),
@@ -70,7 +71,7 @@ def test_a_thin_event_has_its_time_in_words() -> None:
         (lambda: post(event(more="x" * webhooks.MAX_BYTES)), 413),
         (lambda: Client().get(URL), 405),
     ],
-    ids=["signature", "old", "nonsense", "none", "bytes", "list", "part", "time", "large", "get"],
+    ids=["signature", "old", "nonsense", "none", "letters", "bytes", "list", "part", "time", "large", "get"],
 )
 def test_anything_else_is_refused_and_not_kept(
     answer: Any, status: int, caplog: pytest.LogCaptureFixture
@@ -116,6 +117,7 @@ def test_what_failed_is_handled_again_and_given_up_in_the_end(monkeypatch: pytes
         raise Transient("Stripe is away")  # it ends the run; the others wait for the next one
 
     monkeypatch.setitem(handlers.HANDLERS, "ping", away)
+    monkeypatch.setattr(webhooks, "MAX_ATTEMPTS", 12)
     post(event())
     now = timezone.now()
     assert webhooks.handle_due(now=now) == 0
@@ -127,6 +129,16 @@ def test_what_failed_is_handled_again_and_given_up_in_the_end(monkeypatch: pytes
     last = WebhookEvent.objects.get()
     assert (last.attempts, last.outcome) == (webhooks.MAX_ATTEMPTS, "given up: Stripe is away")
     assert last.handled_at is not None
+
+
+def test_of_what_kills_whoever_handles_it_there_is_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setitem(handlers.HANDLERS, "ping", lambda one, now: seen.append(one.provider_id) or "heard")
+    post(event())
+    WebhookEvent.objects.update(attempts=webhooks.MAX_ATTEMPTS)
+    assert webhooks.handle_due() == 1
+    assert not seen
+    assert WebhookEvent.objects.get().outcome == "given up: whoever handled it died of it"
 
 
 def test_what_cannot_be_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

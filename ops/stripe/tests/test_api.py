@@ -1,4 +1,5 @@
 import threading
+import time
 
 import httpx
 import pytest
@@ -49,8 +50,9 @@ def test_one_call_at_a_time_for_a_customer_and_a_meter(control, shop, tell):
     control("faults", path=EVENTS, kind="delay", when="before", seconds=60)
     first = threading.Thread(target=tell, args=(1, "a"))
     first.start()
+    deadline = time.monotonic() + 20
     while control("faults")["faults"]:  # until the first is in its delay
-        pass
+        assert time.monotonic() < deadline
     with pytest.raises(stripe.RateLimitError) as refusal:
         tell(1, "b")
     assert refusal.value.json_body["error"]["code"] == "lock_timeout"

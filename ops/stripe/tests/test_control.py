@@ -5,15 +5,17 @@ import pytest
 
 
 def test_the_clock_goes_stands_and_is_real_again(control):
-    real = int(time.time())
-    assert abs(control("clock")["now"] - real) <= 2
-    ahead = control("clock", advance=3600)
-    assert abs(ahead["now"] - real - 3600) <= 2
+    def is_real(now):
+        return began <= now <= time.time()
+
+    began = int(time.time())
+    assert is_real(control("clock")["now"])
+    assert is_real(control("clock", advance=3600)["now"] - 3600)
     assert control("clock", at=1_800_000_000, stand=True)["now"] == 1_800_000_000
     assert control("clock", advance=60)["now"] == 1_800_000_060
     assert control("clock")["now"] == 1_800_000_060
     assert control("clock", at="2026-11-10T12:00:00+00:00")["now"] == 1_794_312_000
-    assert abs(control("clock", real=True)["now"] - real) <= 5
+    assert is_real(control("clock", real=True)["now"])
 
 
 def test_it_can_go_on_from_where_it_stood(control):

@@ -1,6 +1,8 @@
 import httpx
 import pytest
 
+from ops.stripe import pages
+
 
 @pytest.mark.usefixtures("standing")
 def test_a_customer_leaves_a_card_and_pays(client, control, shop, tell):
@@ -51,6 +53,19 @@ def test_the_first_page_shows_who_is_there(client, local_stripe, shop, tell):
         assert said in page
     session = httpx.post(f"{local_stripe.url}/", data={"customer": shop.acme}, follow_redirects=True)
     assert "Billing of Acme" in session.text
+
+
+@pytest.mark.parametrize(
+    ("coins", "currency", "shown"),
+    [
+        (1234567, "usd", "12,345.67 USD"),
+        (5, "eur", "0.05 EUR"),
+        (1500, "jpy", "1,500 JPY"),
+        (1500, "kwd", "1.500 KWD"),
+    ],
+)
+def test_money_is_shown_in_the_currencys_own_coins(coins, currency, shown):
+    assert pages._money(coins, currency) == shown
 
 
 @pytest.mark.parametrize(

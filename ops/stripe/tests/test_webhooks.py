@@ -1,4 +1,6 @@
 import json
+import socket
+import threading
 import time
 
 import pytest
@@ -89,6 +91,22 @@ def test_the_waits_grow_and_end():
     assert waits[0] == 0.5
     assert waits[-1] == webhooks.LONGEST_WAIT_S
     assert 3600 < sum(waits) < 86400
+
+
+def test_an_endpoint_that_speaks_something_else_has_no_status():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"220 mail.example\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        endpoint = {"url": f"http://127.0.0.1:{listening.getsockname()[1]}/", "secret": "whsec_x"}
+        assert webhooks.send(endpoint, webhooks.Delivery(1, b"{}", 0)) == 0
+        thread.join()
 
 
 def test_an_endpoint_that_is_not_there_has_no_status():

@@ -270,12 +270,16 @@ def test_a_slot_may_be_closed_in_any_state(engine: Engine, speech: Samples) -> N
         assert engine.step([]).outputs == []
 
 
-def test_a_thousand_openings_and_closings_leave_it_as_it_was(engine: Engine, speech: Samples) -> None:
+def test_openings_and_closings_leave_it_as_it_was(engine: Engine, speech: Samples) -> None:
+    few = speech[: 6 * SAMPLE_RATE]
+    before = said(listen(engine, few))
     loud = np.full(engine.info.chunk_samples, 0.1, np.float32)
-    for number in range(1000):
-        slot = number % SLOTS
-        engine.open(slot, StreamOptions(), 0)
-        engine.step([Row(slot, loud)])
-        engine.close(slot)
+    for _ in range(50):
+        for slot in range(SLOTS):
+            engine.open(slot, StreamOptions(), 0)
+        engine.step([Row(slot, loud) for slot in range(SLOTS)])
+        for slot in range(SLOTS):
+            engine.close(slot)
+    assert before
     for slot in range(SLOTS):
-        assert said(listen(engine, speech, slot=slot)) == said(listen(engine, speech))
+        assert said(listen(engine, few, slot=slot)) == before

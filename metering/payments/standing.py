@@ -23,6 +23,8 @@ from tenants.services.audit import record
 
 log = logging.getLogger(__name__)
 
+AWAY_AFTER = 3  # questions without an answer
+
 
 def next_standing(
     standing: Standing, grace_until: datetime | None, owes: bool, now: datetime, grace: timedelta
@@ -75,14 +77,15 @@ def refresh_all(now: datetime | None = None) -> int:
     now = now or timezone.now()
     with staff_scope():
         accounts = list(Account.objects.exclude(standing=Standing.GOOD.value).exclude(customer=""))
-    looked_at = 0
+    looked_at = unanswered = 0
     for account in accounts:
         try:
             refresh(account, now)
             looked_at += 1
         except PaymentsError as error:
             log.warning("tenant %s: its standing stays as it is for now: %s", account.tenant_id, error)
-            if not isinstance(error, Permanent):
+            unanswered += not isinstance(error, Permanent)
+            if unanswered >= AWAY_AFTER:
                 break  # Stripe is away; the others are asked about in the next run
     return looked_at
 

@@ -57,7 +57,13 @@ def update(call: Call) -> Object:
 
 
 def delete(call: Call) -> Object:
+    """With all subscriptions, at once."""
     customer = call.find("customer")
+    for one in call.store.all("subscription"):
+        if one["customer"] == customer["id"] and one["status"] != "canceled":
+            one.update(status="canceled", canceled_at=call.now, ended_at=call.now)
+            call.store.put(one)
+            events.emit(call.world, "customer.subscription.deleted", one, call)
     events.emit(call.world, "customer.deleted", customer, call)
     return call.store.put({"id": customer["id"], "object": "customer", "deleted": True})
 

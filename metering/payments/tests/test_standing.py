@@ -11,8 +11,9 @@ from metering import outbox
 from metering.ledger.accounts import account_of
 from metering.models.accounts import Standing
 from metering.payments import client, deliver, standing, webhooks
+from metering.payments.errors import Ambiguous
 from metering.payments.standing import next_standing
-from metering.payments.tests.books import NOON, enter
+from metering.payments.tests.books import NOON, change, enter
 from metering.payments.tests.inbox import Inbox
 from tenants.models import AuditEntry, Tenant
 from tenants.scope import tenant_scope
@@ -125,6 +126,23 @@ def test_while_the_provider_is_away_nobody_is_suspended(
     assert standing.refresh_all(NOW + WEEK) == 0
     assert of(acme) == "grace"
     stripe.control("up")
+
+
+def test_one_of_whom_the_provider_cannot_tell_keeps_nobody_else_out(
+    customers: None, acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owes = standing._owes
+
+    def broken(customer: str, now: datetime) -> bool:
+        if customer == account_of(acme.tenant.id).customer:
+            raise Ambiguous("Stripe answered 500")
+        return owes(customer, now)
+
+    monkeypatch.setattr(standing, "_owes", broken)
+    for household in (acme, rival):
+        change(household, standing="grace", grace_until=NOW + WEEK)
+    assert standing.refresh_all(NOW) == 1
+    assert (of(acme), of(rival)) == ("grace", "good")
 
 
 def test_an_invoice_of_a_stranger_is_nobodys(

@@ -40,3 +40,12 @@ def test_nothing_can_be_done_to_who_was_deleted(client):
         client.v1.customers.update(made.id, {"name": "Acme again"})
     with pytest.raises(stripe.InvalidRequestError, match="No such customer"):
         client.v1.billing_portal.sessions.create({"customer": made.id})
+
+
+def test_who_is_deleted_is_subscribed_to_nothing_any_more(client, control, standing, shop, tell):
+    tell(5, "a")
+    client.v1.customers.delete(shop.acme)
+    assert client.v1.subscriptions.retrieve(shop.acme_subscription).status == "canceled"
+    assert client.v1.subscriptions.retrieve(shop.rival_subscription).status == "active"
+    control("clock", at="2026-12-01T01:00:00+00:00")
+    assert {one.customer for one in client.v1.invoices.list({}).data} == {shop.rival}

@@ -48,14 +48,17 @@ def test_paper(paper: str, size: tuple[int, int]) -> None:
     assert (round(box.width), round(box.height)) == size
 
 
-def test_many_streams_go_over_pages_with_their_head_and_end_at_a_bound() -> None:
-    streams = [stream(number) for number in range(700)]
-    pages, _ = read(invoice(streams=streams, streams_count=700))
+def test_many_streams_go_over_pages_with_their_head_and_end_at_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metering.invoices.view.MAX_STREAMS", 150)
+    streams = [stream(number) for number in range(350)]
+    pages, _ = read(invoice(streams=streams, streams_count=350))
     shown = [page for page in pages if "0000-4000-8000" in page]
-    assert len(shown) > 5
+    assert len(shown) > 2
     assert all("Request" in page and "Processed" in page for page in shown)
     whole = "".join(pages)
-    assert whole.count("-0000-4000-8000-") == 500
+    assert whole.count("-0000-4000-8000-") == 150
     assert "200 more are in the CSV and JSON of this invoice." in whole
     assert f"Page {len(pages)} of {len(pages)}" in pages[-1]
 

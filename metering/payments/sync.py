@@ -153,7 +153,7 @@ class Sync:
 
     def _subscription(self, account: Account, tenant: Tenant, customer: str, name: str) -> str:
         with client.naming_errors():
-            found = self._subscribed(account.currency, customer)
+            found, ended = self._subscribed(account.currency, customer)
             if found is None:
                 currency = account.currency
                 items: list[stripe.params.SubscriptionCreateParamsItem] = [
@@ -167,19 +167,24 @@ class Sync:
                         "proration_behavior": "none",
                         "metadata": {names.TENANT: tenant.id.hex, names.CURRENCY: currency},
                     },
-                    {"idempotency_key": client.once(f"{name}:{customer}")},
+                    # With how many have ended: else a key of this hour gives one of them back.
+                    {"idempotency_key": client.once(f"{name}:{customer}:{ended}")},
                 )
                 self._told(f"subscription {found.id} for {tenant.slug}")
         starts_at = datetime.fromtimestamp(found.start_date, UTC)
         self._remember(name, found.id, starts_at)
         return found.id
 
-    def _subscribed(self, currency: str, customer: str) -> stripe.Subscription | None:
-        listed = self.api.v1.subscriptions.list({"customer": customer, "limit": 100})
+    def _subscribed(self, currency: str, customer: str) -> tuple[stripe.Subscription | None, int]:
+        """The one that goes on, and how many do not."""
+        ended = 0
+        listed = self.api.v1.subscriptions.list({"customer": customer, "status": "all", "limit": 100})
         for one in listed.auto_paging_iter():
-            if one.status not in OVER and client.noted(one.metadata, names.CURRENCY) == currency:
-                return one
-        return None
+            if one.status in OVER:
+                ended += 1
+            elif client.noted(one.metadata, names.CURRENCY) == currency:
+                return one, ended
+        return None, ended
 
     # ---- what is called what
 

@@ -94,6 +94,19 @@ def test_a_customer_that_was_deleted_is_made_anew_within_the_day(stripe: Any, ac
     assert account_of(rival.tenant.id).customer == other
 
 
+def test_a_subscription_that_was_cancelled_is_made_anew_within_the_hour(
+    stripe: Any, acme: Any, rival: Any
+) -> None:
+    told([acme.tenant, rival.tenant])
+    subscriptions = client.connect().v1.subscriptions
+    for _ in range(2):
+        customer = account_of(acme.tenant.id).customer
+        subscriptions.cancel(subscriptions.list({"customer": customer}).data[0].id)
+        sync.forget()
+        assert [line.split()[1] for line in told([acme.tenant, rival.tenant])] == ["subscription"]
+        assert len(subscriptions.list({"customer": customer}).data) == 1
+
+
 def test_when_a_subscription_began_is_known_while_all_is_looked_up_anew(stripe: Any, acme: Any) -> None:
     stripe.control("clock", at=NOON.isoformat())
     told([acme.tenant])

@@ -25,10 +25,11 @@ def test_a_revoked_key_is_refused_and_its_streams_are_closed(stack: Stack, acme:
     pcm, rate = recordings.pcm("beckett.wav")
     with sdk.listening(stack, key, rate) as (socket, heard):
         sdk.send(socket, pcm, rate, realtime=False)
+        wait_for(lambda: heard.of_type("Results"), 30, "the first result")
         revoked_at = revoke(stack, acme, key)
         wait_for(lambda: socket._websocket.close_code is not None, 10, "the stream to be closed")
         closed_after = time.time() - revoked_at
-    assert closed_after < REVOKED_WITHIN_S + 0.3  # the shell that revoked takes a moment to exit
+    assert closed_after < REVOKED_WITHIN_S + 0.3  # so long it may take to be seen here
     assert heard.close_code == 1008
     assert heard.close_reason == "key_revoked"
     assert [error.code for error in heard.of_type("Error")] == ["key_revoked"]

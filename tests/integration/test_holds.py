@@ -30,7 +30,7 @@ from tests.receiver import receiver
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 RATE = 16_000
-# The gateways look several times a second, and the shell that changed the account takes a moment to exit.
+# The gateways look several times a second; the rest is for a busy machine.
 TOLD_WITHIN_S = 1.5
 
 

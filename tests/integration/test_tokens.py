@@ -83,7 +83,7 @@ async def test_a_revoked_key_takes_its_tokens_and_their_streams_with_it(
         return time.time(), code, reason
 
     async def stay() -> None:
-        """Revoking takes a process of Django, and a silent stream would be closed before it has begun."""
+        """A silent stream would be closed before a busy machine has revoked anything."""
         with suppress(ConnectionClosed):
             while True:
                 await socket.send(json.dumps({"type": "KeepAlive"}))

@@ -185,9 +185,7 @@ def test_the_command_refuses_a_file_by_name(acme: Any, tmp_path: Path, content: 
         call_command("prices", "set", "default", file_of(tmp_path, content))
 
 
-def test_the_command_needs_a_plan_and_a_file(
-    acme: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_needs_a_plan_and_a_file(acme: Any, tmp_path: Path) -> None:
     for arguments, says in (
         (("set", "default"), "slug of a plan and a file"),
         (("show", "nothing"), "no plan 'nothing'"),
@@ -195,10 +193,20 @@ def test_the_command_needs_a_plan_and_a_file(
     ):
         with pytest.raises(CommandError, match=says):
             call_command("prices", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("now", "begins"),
+    [
+        (datetime(2026, 11, 20, tzinfo=UTC), "2026-12-01"),
+        (datetime(2031, 12, 31, 23, tzinfo=UTC), "2032-01-01"),
+    ],
+)
+def test_the_example_can_be_set_as_it_is(
+    acme: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: datetime, begins: str
+) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: now)
     out = StringIO()
     call_command("prices", "example", stdout=out, stderr=StringIO())
-    path = tmp_path / "example.json"
-    path.write_text(out.getvalue())
-    monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 11, 20, tzinfo=UTC))  # before its date
-    call_command("prices", "set", "default", str(path), stdout=out)
-    assert "default: version 1 from 2027-01-01" in out.getvalue()
+    call_command("prices", "set", "default", file_of(tmp_path, out.getvalue()), stdout=out)
+    assert f"default: version 1 from {begins}" in out.getvalue()

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
+from metering import periods
 from metering.ledger.errors import PricesMalformed
 from metering.plans import create_version, versions
 from tenants.models import Plan
@@ -17,7 +19,7 @@ from tenants.scope import staff_scope
 
 EXAMPLE = """{
   "currency": "USD",
-  "effective_from": "2027-01-01T00:00:00+00:00",
+  "effective_from": "FROM",
   "minimum_ms": 0,
   "lines": [
     {"label": "Audio", "model": "", "kind": "", "region": "", "included_ms": 6000000,
@@ -41,7 +43,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         action, slug, path = options["action"], options["plan"], options["file"]
         if action == "example":
-            self.stdout.write(EXAMPLE)
+            coming = periods.next(periods.period_of(timezone.now(), "UTC"))
+            self.stdout.write(EXAMPLE.replace("FROM", coming.starts_at.isoformat()))
             self.stderr.write(ABOUT)  # apart, so that the example can be made a file
             return
         with staff_scope():

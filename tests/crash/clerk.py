@@ -58,6 +58,7 @@ def main() -> None:
     django.setup()
     from django.db import close_old_connections, connection
 
+    import config.celery  # noqa: F401 - whose broker the tasks are to know
     from tests.crash import desk
 
     out = os.fdopen(os.dup(1), "w", buffering=1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Min, Sum
+from django.db.models import Sum
 from django.utils import timezone
 
 from metering import invoices, outbox, plans, reconcile
@@ -16,7 +18,8 @@ from metering.invoices.money import coins
 from metering.ledger.accounts import account_of
 from metering.models import InferenceLog, InferenceRecord, LedgerEntry, MeterIntent, Unposted, UsageEvent
 from metering.models.outbox import METERS, IntentState
-from metering.payments import deliver, names, summaries, sync
+from metering.payments import client, deliver, names, summaries, sync
+from metering.payments.tasks import deliver_due
 from metering.periods import period_of
 from metering.reconcile import load, report
 from metering.reconcile.compare import counted
@@ -52,23 +55,45 @@ def ms_event() -> str:
     return names.MS_EVENT
 
 
-def fill() -> int:
-    """Write down what the provider is to hear, and leave the telling to Celery."""
-    return outbox.fill(force=True)
+def hand_over() -> int:
+    """Write down what the provider is to hear, and have Celery tell it, as beat does every ten seconds."""
+    made = outbox.fill(force=True)
+    if made:
+        deliver_due.apply_async(expires=10)
+    return made
 
 
-def send(ahead_s: int = 0) -> dict[str, int]:
+def send(ahead_s: int = 0, answer_s: float | None = None) -> dict[str, int]:
     """Tell the provider all that the ledger has. `ahead_s`: as if it were so much later, for what waits to
-    be tried again."""
+    be tried again. `answer_s`: how long to wait for its answer."""
     made = outbox.fill(force=True)
     now = timezone.now() + timedelta(seconds=ahead_s) if ahead_s else None
-    delivered = deliver.deliver_due(now=now)
+    with _patience(answer_s):
+        delivered = deliver.deliver_due(now=now)
     with staff_scope():
         left = MeterIntent.objects.exclude(state__in=(IntentState.DELIVERED.value, IntentState.DROPPED.value))
         return {
             "made": made, "delivered": delivered, "left": left.count(),
             "tried": left.filter(attempts__gt=0).count(),
         }  # fmt: skip
+
+
+@contextmanager
+def _patience(answer_s: float | None) -> Iterator[None]:
+    usual = client.ANSWER_S
+    client.ANSWER_S = answer_s or usual
+    client._client.cache_clear()
+    try:
+        yield
+    finally:
+        client.ANSWER_S = usual
+        client._client.cache_clear()
+
+
+def open_logs() -> int:
+    """Files of workers that are not known to have ended."""
+    with staff_scope():
+        return InferenceLog.objects.filter(closed=False).count()
 
 
 def intents() -> list[str]:
@@ -102,7 +127,6 @@ def books(tenant: str) -> dict[str, Any]:
         known = set(InferenceRecord.objects.filter(tenant_id=tenant_id).values_list("stream", flat=True))
         known |= set(UsageEvent.objects.filter(tenant_id=tenant_id).values_list("stream", flat=True))
         unposted = Unposted.objects.filter(tenant_id=tenant_id).count()
-        until = InferenceLog.objects.filter(closed=False).aggregate(at=Min("complete_until"))["at"]
     streams = load.streams([(tenant_id, name) for name in sorted(known)])
     logged = {one.name: size(counted(one.records)) for one in streams}
     charged = {one.name: sum(entry.ms for entry in one.entries) for one in streams}
@@ -122,7 +146,6 @@ def books(tenant: str) -> dict[str, Any]:
             name: [logged[name], charged[name]] for name in logged if logged[name] != charged[name]
         },
         "unposted": unposted,
-        "log_until": until.timestamp() if until else None,
         "provider_ms": at_provider["ms"],
         "provider_amount": str(Decimal(at_provider["amount"]).scaleb(-6)),
         "invoice": document,

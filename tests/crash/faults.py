@@ -30,7 +30,7 @@ class Scene:
 class Row:
     name: str
     break_: Callable[[Scene], None]
-    back: Callable[[Scene], None] = lambda scene: None
+    back: Callable[[Scene], None] | None = None  # nothing, where it comes back while it is broken
 
 
 def _killed(service: str, how: signal.Signals = signal.SIGKILL) -> Callable[[Scene], None]:
@@ -96,21 +96,23 @@ def _while_it_sends(service: str) -> Callable[[Scene], None]:
         control(
             url, "faults", {"path": EVENTS, "method": "POST", "kind": "delay", "seconds": 5, "when": "after"}
         )
-        # Once something is posted, and written down to be sent, beat has it sent within ten seconds.
-        wait_for(lambda: scene.clerk.ask("fill"), BACK_S, "something to be sent")
+        wait_for(lambda: scene.clerk.ask("hand_over"), BACK_S, "something to be sent")
         wait_for(lambda: not control(url, "faults")["faults"], BACK_S, "an event to be sent")
         kill(scene)
 
     return break_
 
 
-def _trouble(**fault: object) -> Callable[[Scene], None]:
-    """The next meter events meet this, while they are being sent."""
+def _trouble(answer_s: float | None = None, **fault: object) -> Callable[[Scene], None]:
+    """The next meter events meet this, while they are being sent. `answer_s`: how long an answer is waited
+    for."""
 
     def break_(scene: Scene) -> None:
         url = scene.stack.facts["stripe_url"]
         control(url, "faults", {"path": EVENTS, "method": "POST", **fault})
-        wait_for(lambda: _send(scene) and not control(url, "faults")["faults"], BACK_S, "it to be met")
+        wait_for(
+            lambda: _send(scene, answer_s) and not control(url, "faults")["faults"], BACK_S, "it to be met"
+        )
 
     return break_
 
@@ -128,9 +130,9 @@ def _an_hour_later(scene: Scene) -> None:
     control(url, "up")
 
 
-def _send(scene: Scene) -> dict[str, int] | None:
+def _send(scene: Scene, answer_s: float | None = None) -> dict[str, int] | None:
     with suppress(ClerkError):
-        said: dict[str, int] = scene.clerk.ask("send")
+        said: dict[str, int] = scene.clerk.ask("send", answer_s=answer_s)
         return said
     return None
 
@@ -150,7 +152,7 @@ ROWS = [
     Row("all at once", _all_killed),
     Row("Stripe 500 before", _trouble(kind="status", status=500, when="before", times=2)),
     Row("Stripe 500 after", _trouble(kind="status", status=500, when="after", times=2)),
-    Row("Stripe times out", _trouble(kind="delay", seconds=25, when="after", times=1)),
+    Row("Stripe times out", _trouble(answer_s=2, kind="delay", seconds=4, when="after", times=1)),
     Row("Stripe 429", _trouble(kind="status", status=429, retry_after=1, times=2)),
     Row("Stripe down an hour", _down, _an_hour_later),
 ]

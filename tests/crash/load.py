@@ -22,7 +22,7 @@ FRAME_MS, EVERY_S = 200, 0.05  # four times as fast as speech
 FRAME = b"\x00\x01" * (16 * FRAME_MS)
 LIVE_MS = (2_000, 6_000)  # of one stream
 RECORDED_MS = 10_000
-AGAIN_S = 0.2
+AGAIN_S, PAUSE_S = 0.2, 2.0  # after what failed; between recordings
 OPEN_S, END_S = 5.0, 20.0
 PATH = "/v1/listen?encoding=linear16&sample_rate=16000"
 
@@ -109,4 +109,9 @@ class Load:
                     again = answer.status_code != 200
                 except httpx.HTTPError:
                     again = True
-                await asyncio.sleep(AGAIN_S if again else 2)
+                await self._pause(AGAIN_S if again else PAUSE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        for _ in range(round(seconds / AGAIN_S)):
+            if self._going:
+                await asyncio.sleep(AGAIN_S)

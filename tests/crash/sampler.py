@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from http.client import HTTPException
 
 import psycopg
 
@@ -65,7 +66,7 @@ class Sampler:
     def _look(self, connection: psycopg.Connection) -> None:
         # In this order, for each may grow meanwhile: the smaller first.
         provider: Counter[tuple[str, bool]] = Counter()
-        with suppress(OSError):
+        with suppress(OSError, HTTPException):  # it is being restarted, maybe in the middle of an answer
             for one in control(self._stripe_url, "received")["totals"]:
                 provider[self._customers[one["customer"]], one["event_name"] == self._ms_event] += one[
                     "value"

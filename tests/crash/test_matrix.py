@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.crash import matrix
+from tests.crash import sampler as sampler_module
 from tests.crash.matrix import Books, Result
 from tests.crash.sampler import Sampler
 
@@ -47,6 +48,13 @@ def test_what_was_over_or_never_settled_is_wrong() -> None:
     assert matrix.wrong(result(waits="the workers' logs are not here yet"))
 
 
+def test_while_anybodys_records_differ_it_has_not_settled() -> None:
+    fine = {"unposted": 0, "streams_that_differ": {}, "ledger_ms": 700, "provider_ms": 700}
+    assert matrix._differ({"acme": fine, "rival": fine}) == ""
+    for changed in ({"unposted": 1}, {"streams_that_differ": {"s": [1, 2]}}, {"provider_ms": 699}):
+        assert matrix._differ({"acme": fine, "rival": {**fine, **changed}}).startswith("rival: ")
+
+
 def test_the_table_shows_what_each_row_added() -> None:
     twice = replace(FINE, ledger_ms=900, log_ms=900, provider_ms=900, invoice_ms=900, sent_ms=1000)
     head, first, second = matrix.table([result(), result(twice, row="worker killed")])
@@ -83,3 +91,27 @@ def test_the_sampler_notices_whoever_is_over(sampler: Sampler) -> None:
     assert sampler.over == []
     sampler._look(Rows(501))  # type: ignore[arg-type]
     assert sampler.over == ["acme: ledger ms 501 > sent 500"]
+
+
+def test_the_sampler_notices_a_provider_that_is_ahead(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rows:
+        def execute(self, *_: object) -> Rows:
+            return self
+
+        def fetchall(self) -> list[tuple[str, int, str]]:
+            return [("t1", 400, "0.000005")]
+
+    has = [
+        {"customer": "c1", "event_name": "ms", "value": 400},
+        {"customer": "c1", "event_name": "x", "value": 5},
+    ]
+    monkeypatch.setattr(sampler_module, "control", lambda *_: {"totals": has})
+    sampler._look(Rows())  # type: ignore[arg-type]
+    assert sampler.over == []
+    has[0]["value"], has[1]["value"] = 401, 6
+    sampler._look(Rows())  # type: ignore[arg-type]
+    assert sampler.over == [
+        "acme: provider ms 401 > ledger 400", "acme: provider amount 0.000006 > ledger 0.000005"
+    ]  # fmt: skip

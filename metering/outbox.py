@@ -53,17 +53,6 @@ def fill(tenant_id: UUID | None = None, *, now: datetime | None = None, force: b
     return sum(_fill(one, now, force) for one in ([tenant_id] if tenant_id else _waiting()))
 
 
-def expected(tenant_id: UUID, meter: str, start: datetime, end: datetime) -> int:
-    """What the provider is to have of a meter for [start, end) once all intents have arrived. What
-    reconciliation sent stands for some of them, and counts no second time."""
-    with tenant_scope(tenant_id):
-        made = MeterIntent.objects.filter(
-            tenant_id=tenant_id, meter=meter, timestamp__gte=start, timestamp__lt=end
-        )
-        found = made.exclude(GONE).exclude(identifier__startswith=RECONCILED).aggregate(sum=Sum("value"))
-    return int(found["sum"] or 0)
-
-
 def unsettled(tenant_id: UUID, meter: str, start: datetime, end: datetime) -> int:
     """Intents of [start, end) of which nobody knows yet whether they have arrived."""
     with tenant_scope(tenant_id):

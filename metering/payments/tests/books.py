@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from metering import outbox
 from metering.ledger.accounts import account_of
 from metering.models import Account, LedgerEntry, MeterIntent
+from metering.models.outbox import IntentState
 from tenants.scope import tenant_scope
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -47,3 +49,15 @@ def intents(household: Any) -> list[MeterIntent]:
 
 def states(household: Any) -> dict[str, str]:
     return {f"{one.meter} {one.value}": one.state for one in intents(household)}
+
+
+def expected(household: Any, meter: str, start: datetime, end: datetime) -> int:
+    """What the provider is to have of a meter once all intents have arrived. What reconciliation sent stands
+    for some of them, and counts no second time."""
+    made = [one for one in intents(household) if one.meter == meter and start <= one.timestamp < end]
+    return sum(
+        one.value
+        for one in made
+        if not one.identifier.startswith(outbox.RECONCILED)
+        and not (one.state == IntentState.DROPPED and one.error != outbox.SENT_OTHERWISE)
+    )

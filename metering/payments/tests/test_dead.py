@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from metering import outbox
 from metering.models import MeterIntent, WebhookEvent
 from metering.payments import dead, settle
-from metering.payments.tests.books import NOON, change, enter, intents, states
+from metering.payments.tests.books import NOON, change, enter, expected, intents, states
 from tenants.models import AuditEntry
 from tenants.scope import staff_scope, tenant_scope
 
@@ -113,7 +113,7 @@ def test_what_reconciliation_has_sent_is_not_said_again(
     assert "drop it instead" in capsys.readouterr().out
     assert [one.state for one in intents(acme)] == ["dead", "pending"]
     assert [one.state for one in intents(rival)] == ["dropped", "pending"]
-    assert outbox.expected(acme.tenant.id, "ms", NOON, NEXT) == 1000
+    assert expected(acme, "ms", NOON, NEXT) == 1000
 
 
 def lost(household: Any, day: str = "20261120") -> MeterIntent:
@@ -146,5 +146,5 @@ def test_one_that_reconciliation_has_sent_and_somebody_dropped_is_still_expected
         MeterIntent.objects.filter(id=sent.id).update(state="delivered")
     for household in (acme, rival):
         assert dead.drop(intents(household)[0], "as told")
-    assert outbox.expected(acme.tenant.id, "ms", NOON, NEXT) == 1000
-    assert outbox.expected(rival.tenant.id, "ms", NOON, NEXT) == 0
+    assert expected(acme, "ms", NOON, NEXT) == 1000
+    assert expected(rival, "ms", NOON, NEXT) == 0

@@ -13,7 +13,7 @@ from metering.models import MeterIntent
 from metering.payments import deliver, retries, settle
 from metering.payments.settle import arrived
 from metering.payments.summaries import LAG
-from metering.payments.tests.books import NOON, change, enter, intents, states
+from metering.payments.tests.books import NOON, change, enter, expected, intents, states
 from tenants.scope import staff_scope
 
 NEXT = NOON + timedelta(hours=1, minutes=5)
@@ -85,7 +85,7 @@ def test_what_did_not_arrive_is_replaced_once_and_sent(
     assert received(stripe, acme) == [("-ms-1-1-2026112012-r1", 1000)]
     assert received(stripe, rival) == [("-ms-1-1-2026112012-r1", 5000)]
     day = NOON.replace(hour=0)
-    assert outbox.expected(acme.tenant.id, "ms", day, day + timedelta(days=1)) == 1000
+    assert expected(acme, "ms", day, day + timedelta(days=1)) == 1000
 
 
 def test_one_of_two_in_an_hour_is_told_by_the_sum(filled: None, stripe: Any, acme: Any) -> None:

@@ -10,7 +10,7 @@ from metering.ledger.accounts import account_of
 from metering.models import ProviderObject
 from metering.payments import deliver, summaries
 from metering.payments.errors import Ambiguous, NoCustomer, Permanent
-from metering.payments.tests.books import NOON, enter
+from metering.payments.tests.books import NOON, enter, expected
 
 DAY = timedelta(days=1)
 MIDNIGHT = NOON.replace(hour=0)
@@ -35,7 +35,7 @@ def test_sums_of_a_customer_below_zero_too_and_after_a_while(sent: None, stripe:
     assert summaries.totals(account, "ms", MIDNIGHT, MIDNIGHT + DAY) == 700
     assert summaries.totals(account, "ms", NOON - timedelta(hours=1), NOON) == -300
     assert summaries.totals(account, "amount", NOON, NOON + timedelta(minutes=1)) == 100
-    assert outbox.expected(acme.tenant.id, "amount", MIDNIGHT, MIDNIGHT + DAY) == 70
+    assert expected(acme, "amount", MIDNIGHT, MIDNIGHT + DAY) == 70
 
 
 def test_the_meter_is_found_when_we_forgot_it(sent: None, stripe: Any, acme: Any) -> None:

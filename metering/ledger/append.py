@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from metering import spend
 from metering.intervals import Range, minus, union
-from metering.ledger import rows
+from metering.ledger import minimum, rows
 from metering.ledger.accounts import locked_account
 from metering.ledger.book import Book
 from metering.ledger.chain import Line
@@ -72,6 +72,7 @@ def append(tenant_id: UUID, entries: Sequence[NewEntry]) -> list[LedgerEntry]:
                 _correct(book, entry)
             else:
                 book.charge(_money(book, entry), _amount(entry))
+        minimum.give_back(book)
         if book.lines:
             book.close()
             spend.apply(account, now)

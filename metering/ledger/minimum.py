@@ -3,20 +3,24 @@
 A stream is looked at once it has ended and all the audio that its entry in the request log tells of is in the
 ledger, all its channels together. What it is short of the minimum is charged as an adjustment, at the price
 of the milliseconds that would come next; the counter does not move, because there was no such audio. A stream
-of which nothing was processed is charged nothing.
+of which nothing was processed is charged nothing, also if that turns out later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 from django.db.models import Sum
 
+from metering.ledger import rows
 from metering.ledger.book import Book
 from metering.ledger.chain import Line
 from metering.models import LedgerEntry, Request, Unsettled
 from metering.models.ledger import EntryKind
+from metering.rating import millionths
 
 AT_ONCE = 500
 # Usage that is not all there by then is left to reconciliation, and no minimum is charged: too little rather
@@ -58,12 +62,40 @@ def _minimum_of(book: Book, request: Request) -> int:
     return version.minimum_ms if version is not None and request.billed_ms > 0 else 0
 
 
-def _posted(book: Book, request_ids: list[str]) -> dict[str, int]:
+def give_back(book: Book) -> None:
+    """Of streams of which corrections have left nothing, the minimum charge goes too."""
+    corrected = {line.request_id for line in book.lines if line.kind == EntryKind.CORRECTION.value}
+    gone = [request_id for request_id, left in _posted(book, corrected).items() if left == 0]
+    named = [f"minimum:{request_id}" for request_id in gone]
+    of_these = "tenant_id = %s AND reference = ANY(%s) AND price_id IS NOT NULL"
+    for charge in rows.select(of_these, [book.account.tenant_id, named]):
+        _return(book, charge)
+
+
+def _return(book: Book, charge: Line) -> None:
+    reference = f"returned-{charge.reference}"
+    if LedgerEntry.objects.filter(tenant_id=charge.tenant_id, reference=reference).exists():
+        return
+    line = replace(
+        charge, at=book.now, reason="Minimum charge given back: no audio is left of it", reference=reference
+    )
+    full = -millionths(charge.amount + charge.waived)
+    if book.is_over(charge.period):
+        # What was waived stays with the period that is over, and is none of what is given back.
+        waived = min(-full, max(0, book.total(charge.period).waived))
+        line.period, line.price_id = book.current.first_day, None
+        book.charge(line, full + waived)
+    else:
+        book.give_back(line, full)
+
+
+def _posted(book: Book, request_ids: Iterable[str]) -> dict[str, int]:
     """What of each is in the ledger, with what is being put in now."""
-    if not request_ids:
+    wanted = set(request_ids)
+    if not wanted:
         return {}
     counted = (
-        LedgerEntry.objects.filter(tenant_id=book.account.tenant_id, request_id__in=request_ids)
+        LedgerEntry.objects.filter(tenant_id=book.account.tenant_id, request_id__in=wanted)
         .values_list("request_id")
         .annotate(total=Sum("ms"))
         .order_by()

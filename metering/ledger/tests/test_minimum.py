@@ -8,10 +8,12 @@ import pytest
 from django.utils import timezone
 
 from metering.ledger.accounts import change
+from metering.ledger.append import NewEntry, append
 from metering.ledger.minimum import GIVE_UP_AFTER
 from metering.ledger.post import post_due
 from metering.ledger.tests.make import account, entries, priced, proved, usage
 from metering.models import Unsettled
+from metering.models.ledger import EntryKind
 from metering.recording import record
 from metering.requests import Request
 from metering.services import record_requests
@@ -106,3 +108,59 @@ def test_usage_that_never_comes_is_not_waited_for_for_ever(
         Unsettled.objects.update(next_at=timezone.now() - GIVE_UP_AFTER * 2)
     post_due()
     assert (charged(acme), waiting()) == ([], 0)
+
+
+def take_back(household: Any, start: int, end: int) -> None:
+    of = {"stream": "s", "from_ms": start, "to_ms": end, "ms": start - end}
+    append(
+        household.tenant.id,
+        [NewEntry(EntryKind.CORRECTION, "counted twice", f"c:{start}-{end}", **of)],  # type: ignore[arg-type]
+    )
+
+
+def test_when_all_of_a_stream_is_taken_back_its_minimum_is_too(acme: Any, rival: Any) -> None:
+    priced(acme, minimum_ms=TEN_S)  # and the rival, who is on the same plan
+    for household in (acme, rival):
+        record([usage(household, 0, 3000)])
+        ended(household)
+    post_due()
+    take_back(acme, 0, 1000)
+    assert charged(acme)[-1][0] == "correction"  # two seconds are left, and ten are the least
+    take_back(acme, 1000, 3000)
+    take_back(acme, 0, 3000)
+    assert charged(acme)[-1] == ("adjustment", Decimal("-0.007"), "returned-minimum:s")
+    assert account(acme).charged == 0
+    assert account(rival).charged == Decimal("0.01")
+    assert proved(acme)
+
+
+def test_what_a_cap_had_waived_is_none_of_what_is_given_back(acme: Any) -> None:
+    priced(acme, minimum_ms=TEN_S)
+    change(acme.tenant.id, actor=None, hard_cap=Decimal("0.005"))
+    record([usage(acme, 0, 3000)])
+    ended(acme)
+    post_due()
+    take_back(acme, 0, 3000)
+    assert account(acme).charged == 0
+    assert sum(entry.waived for entry in entries(acme)) == 0
+    assert proved(acme)
+
+
+@pytest.mark.parametrize("cap", [None, "0.005"])
+def test_a_minimum_of_a_month_that_is_over_is_given_back_in_the_next(
+    acme: Any, monkeypatch: pytest.MonkeyPatch, cap: str | None
+) -> None:
+    priced(acme, minimum_ms=TEN_S)
+    if cap:
+        change(acme.tenant.id, actor=None, hard_cap=Decimal(cap))
+    record([usage(acme, 0, 3000)])
+    ended(acme)
+    post_due()
+    before = entries(acme)[-1]
+    later = timezone.now() + timedelta(days=62)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    take_back(acme, 0, 3000)
+    last = entries(acme)[-1]
+    assert (last.reference, last.period > before.period, last.waived) == ("returned-minimum:s", True, 0)
+    assert sum(entry.amount for entry in entries(acme)) == 0
+    assert proved(acme)

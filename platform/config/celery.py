@@ -74,7 +74,8 @@ _schedule["metering.reconcile"] = {
 app.conf.beat_schedule = _schedule
 
 
-@app.task(name="config.alive", expires=ALIVE_EVERY_S)
+# Who is behind with a full queue is not dead, so that a sign of life waits in it for longer than one lasts.
+@app.task(name="config.alive", expires=60)
 def alive(key: str = ALIVE_KEY) -> None:
     with redis.from_url(settings.REDIS_URL) as client:
         client.set(key, str(time.time()), ex=ALIVE_FOR_S)

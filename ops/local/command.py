@@ -93,24 +93,11 @@ def _bring_up(given: stack.Settings, paths: Paths, console: Console, supervisor:
     environ = stack.environment(given, paths, database_url, redis_url)
     manage.keep(paths, environ)
 
-    console.doing("migrating the database")
+    console.doing("preparing the database")
     began = time.monotonic()
-    supervisor.complete(stack.migrate(environ, paths))
-    console.done("database", "migrated", time.monotonic() - began)
-
-    if given.demo:
-        console.doing("seeding the demo organisation")
-        began = time.monotonic()
-        supervisor.complete(stack.seed(environ, paths))
-        console.done("demo", "organisation, project and key are there", time.monotonic() - began)
-
-    if given.own_stripe:
-        console.doing("telling the local Stripe of products, prices and customers")
-        began = time.monotonic()
-        supervisor.complete(stack.stripe_sync(environ, paths))
-        console.done(
-            "payments", "the local Stripe knows products, prices, customers", time.monotonic() - began
-        )
+    supervisor.complete(stack.prepare(given, environ, paths))
+    there = ["migrated", *["with the demo"] * given.demo, *["known to Stripe"] * given.own_stripe]
+    console.done("database", ", ".join(there), time.monotonic() - began)
 
     if env.ENGINE.read(environ) == "nemo":
         console.line(f"  {console.dots} the worker loads NeMo and its model, which takes 10 to 60 s")

@@ -34,7 +34,6 @@ class Service:
     name: str
     command: tuple[str, ...]
     log: Path
-    log_output: bool = True  # False: what it prints is secret, and only its errors are kept
     detail: str = ""  # where it is, for people
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path | str = "/"
@@ -65,7 +64,7 @@ def spawn(service: Service) -> subprocess.Popen[bytes]:
             return subprocess.Popen(  # noqa: S603
                 service.command,
                 stdin=subprocess.DEVNULL,
-                stdout=log if service.log_output else subprocess.DEVNULL,
+                stdout=log,
                 stderr=log,
                 cwd=service.cwd,
                 env=dict(service.env),

@@ -245,18 +245,10 @@ def _without_secret(text: str, url: str) -> str:
 # ---- our own processes
 
 
-def migrate(environ: Mapping[str, str], paths: Paths) -> Service:
-    return _ours("migrate", paths, environ, "manage.py", "migrate", "--noinput", start_timeout=300)
-
-
-def seed(environ: Mapping[str, str], paths: Paths) -> Service:
-    command = ("manage.py", "seed_demo", "--secrets", str(paths.secrets))
-    # It prints the key and the password; they are in the file too.
-    return replace(_ours("seed", paths, environ, *command, start_timeout=120), log_output=False)
-
-
-def stripe_sync(environ: Mapping[str, str], paths: Paths) -> Service:
-    return _ours("stripe_sync", paths, environ, "manage.py", "stripe_sync", start_timeout=120)
+def prepare(given: Settings, environ: Mapping[str, str], paths: Paths) -> Service:
+    demo = ("--demo", str(paths.secrets)) if given.demo else ()
+    stripe = ("--stripe",) if given.own_stripe else ()
+    return _ours("prepare", paths, environ, "-m", "ops.local.prepare", *demo, *stripe, start_timeout=300)
 
 
 def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list[Service]:

@@ -20,7 +20,7 @@ INSERT INTO metering_usageevent (tenant_id, project_id, key_id, event_id, stream
 SELECT t.id, t.id, t.id, 'grown-' || n / %(stream)s || ':' || n %% %(stream)s * 3000,
     'grown-' || n / %(stream)s, n %% %(stream)s * 3000,
     (n %% %(stream)s + 1) * 3000, 'live', 'parakeet', 'eu', 'worker-1',
-    '{call,bench}', now() - (%(most)s - n) * interval '360 days' / %(most)s, 'gateway', now()
+    '{call,bench}', now() - interval '360 days' * (1 - n::float / %(most)s), 'gateway', now()
 FROM generate_series(%(least)s, %(most)s - 1) n
 JOIN (SELECT id, row_number() OVER (ORDER BY slug) - 1 AS place, count(*) OVER () AS many
       FROM tenants_tenant) t ON t.place = n / %(stream)s %% t.many

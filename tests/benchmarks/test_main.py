@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -23,6 +24,14 @@ from tests.benchmarks import machine
 def test_a_wrong_option_is_named(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmarks.main(wrong.split()) == 2
     assert wrong.split()[-1].partition("=")[0] in capsys.readouterr().err
+
+
+def test_make_passes_every_option_on() -> None:
+    given = [f"{name}=1" for name in benchmarks.OPTIONS]
+    done = subprocess.run(
+        ["make", "-n", "bench", *given], cwd=machine.ROOT, capture_output=True, text=True, check=True
+    )
+    assert [name for name in benchmarks.OPTIONS if f"{name}='1'" not in done.stdout] == []
 
 
 def test_options_are_read_by_what_they_are() -> None:

@@ -11,7 +11,8 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -167,7 +168,13 @@ def delays(name: str) -> dict[str, Any]:
         return {"seconds": sorted((at - processed_at).total_seconds() for at, processed_at in found)}
 
 
-PARTS = {part.__name__: part for part in (prepare, batch, post, send, costs, delays)}
+def grow(rows: str) -> dict[str, Any]:
+    from tests.benchmarks import metering_grow
+
+    return metering_grow.grow(int(rows))
+
+
+PARTS = {part.__name__: part for part in (prepare, batch, post, send, grow, costs, delays)}
 
 
 def start() -> None:
@@ -178,12 +185,13 @@ def start() -> None:
     import config.celery  # noqa: F401 - whose broker the tasks are to know
 
 
-if __name__ == "__main__":
+def main(commands: Iterable[Sequence[str]]) -> None:
     start()
-    if sys.argv[1] == "grow":
-        from tests.benchmarks import metering_grow
+    for name, *given in commands:
+        with redirect_stdout(sys.stderr):  # what a command of Django prints is no answer
+            answer = PARTS[name](*given)
+        print(json.dumps(answer), flush=True)
 
-        answer = metering_grow.grow(int(sys.argv[2]))
-    else:
-        answer = PARTS[sys.argv[1]](*sys.argv[2:])
-    print(json.dumps(answer))
+
+if __name__ == "__main__":
+    main([sys.argv[1:]] if sys.argv[1:] else map(json.loads, sys.stdin))

@@ -34,6 +34,8 @@ SATISFIED_BY = {"base": ("base", "nemo", "dev"), "nemo": ("nemo", "dev"), "dev":
 NEEDED_MB = {"base": 900, "nemo": 3_800, "dev": 4_100, "riva": 1_000, "cuda": 8_000}
 GPU = Path("/dev/nvidiactl")
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--no-color")
+# Python compiles a module when it is first imported; to compile all of torch and NeMo takes over a minute.
+INSTALL = ("install", "--no-deps", "--no-compile", "--progress-bar", "off")
 SAY_EVERY_S = 10.0
 # pip's last words come with a notice of this kind for each index that has a note; nobody can act on it here.
 NOISE = re.compile(r"Location .* is ignored|notice|WARNING: Running pip as the 'root' user", re.IGNORECASE)
@@ -106,7 +108,7 @@ def _install(lock: str, venv: Path, console: Console) -> None:
     step = time.monotonic()
     _pip(
         console, "installing Stenogate itself",
-        [str(python), *PIP, "install", "--no-deps", "--progress-bar", "off", "-e", str(ROOT)],
+        [str(python), *PIP, *INSTALL, "-e", str(ROOT)],
     )  # fmt: skip
     console.done("stenogate", "this folder, editable", time.monotonic() - step)
     (venv / STAMPS).write_text(json.dumps({lock: digest(lock, venv)}))
@@ -127,7 +129,7 @@ def _packages(part: str, python: Path, console: Console, before: Sequence[str] =
     step = time.monotonic()
     _pip(
         console, f"fetching about {wanted} packages",
-        [str(python), *PIP, "install", "--no-deps", "--progress-bar", "off", "-r", str(_lock(part))],
+        [str(python), *PIP, *INSTALL, "-r", str(_lock(part))],
     )  # fmt: skip
     console.done("packages", f"from requirements/{part}.lock", time.monotonic() - step)
 

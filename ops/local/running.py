@@ -164,10 +164,12 @@ def end_leftovers(paths: Paths) -> list[str]:
     while remaining and time.monotonic() < deadline:
         time.sleep(0.05)
         remaining = {pid: name for pid, name in remaining.items() if born(pid)}
-    for pid in remaining:
+    killed = {*remaining, *leftovers(paths)}  # and what they started and did not end
+    for pid in killed:
         _signal(pid, signal.SIGKILL)
-    for pid in leftovers(paths):  # what they started and did not end
-        _signal(pid, signal.SIGKILL)
+    deadline = time.monotonic() + LEFTOVER_TIMEOUT_S
+    while any(map(born, killed)) and time.monotonic() < deadline:
+        time.sleep(0.05)
     paths.pids.unlink(missing_ok=True)
     return names
 

@@ -6,6 +6,7 @@ from tests.benchmarks import metering_ingest
 
 
 # A dozen processes that each start Django, one after the other, and a Celery among them.
+@pytest.mark.stack
 @pytest.mark.timeout(400)
 def test_a_small_one_measures_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metering_ingest, "PROCESSES", 1)

@@ -3,10 +3,69 @@ one member, Mallory, and is there in every test in which Acme is: nothing of her
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, however slow the machine. To look further, with others each time:
+# `make test only='PATH --hypothesis-profile=default'`.
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.load_profile("same")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_clients() -> None:
+    """Every client would look through all static files first, which takes longer than its requests."""
+    from django.conf import settings
+
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> Iterator[None]:
+    """After a test that commits, Django would empty every table there is and make its own rows again."""
+    from django.core.management.commands import flush
+    from django.db import DEFAULT_DB_ALIAS
+
+    from tenants.plans import ensure_default_plan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", _empty_what_is_not)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_: ensure_default_plan(DEFAULT_DB_ALIAS))
+        yield
+
+
+# What only grows lets no row be deleted, not even here. Locked, since threads of a test may still be writing.
+EMPTY = """
+DO $$
+DECLARE
+    filled text[] := '{{}}'; only_grow text[]; name text; found boolean;
+BEGIN
+    LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;
+    FOREACH name IN ARRAY string_to_array('{tables}', ', ') LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO found;
+        IF found THEN filled := filled || name; END IF;
+    END LOOP;
+    only_grow := ARRAY(SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only'
+                       AND tgrelid::regclass::text = ANY(filled));
+    IF cardinality(only_grow) > 0 THEN
+        EXECUTE 'TRUNCATE ' || array_to_string(only_grow, ', ') || ' CASCADE';
+    END IF;
+    FOREACH name IN ARRAY filled LOOP
+        IF name <> ALL(only_grow) THEN EXECUTE format('DELETE FROM %I', name); END IF;
+    END LOOP;
+END
+$$
+"""
+
+
+def _empty_what_is_not(style, connection, **_) -> list[str]:
+    kept = {"django_content_type", "auth_permission"}
+    tables = set(connection.introspection.django_table_names(only_existing=True)) - kept
+    return [EMPTY.format(tables=", ".join(sorted(tables)))]
 
 
 @pytest.fixture(scope="session")

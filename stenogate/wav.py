@@ -107,8 +107,9 @@ def frames(file: BinaryIO, header: Header, per_block: int) -> Iterator[NDArray[n
 
 def linear16(samples: NDArray[np.float32]) -> bytes:
     """Signed 16-bit little-endian; 16-bit files come through unchanged."""
-    scaled = np.rint(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0) * 32768.0)
-    pcm: NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype("<i2")
+    # Clipped before it is scaled: float files hold what would be more than any float then.
+    scaled = np.rint(np.clip(np.nan_to_num(samples, nan=0.0), -1.0, 1.0) * 32768.0)
+    pcm: NDArray[np.int16] = np.minimum(scaled, 32767).astype("<i2")
     return pcm.tobytes()
 
 
@@ -123,6 +124,8 @@ def _layout(body: bytes) -> tuple[bool, int, int, int]:
         raise InputError(f"the WAV file is compressed ({name}). {CONVERT}")
     if not 1 <= channels <= MAX_CHANNELS:
         raise InputError(f"the WAV file says it has {channels} channels; 1 to {MAX_CHANNELS} can be read")
+    if not rate:
+        raise InputError("the WAV file says it has 0 samples a second, so nobody knows how long it is")
     # Odd depths (12 or 20 bits) sit in the high bits of whole bytes, so the bytes are what counts.
     sample_bytes = (bits + 7) // 8
     if (

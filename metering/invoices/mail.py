@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.mail import EmailMessage
 
-from metering.invoices.render_pdf import render_pdf
+from metering.invoices.output import pieces
 from metering.invoices.view import view
 from metering.models import Account, Invoice
 from tenants.scope import staff_scope
@@ -23,6 +23,7 @@ def send(invoice_id: str) -> bool:
     text = f"{facts}\n\n{name}: {amount}\n\n" + "\n".join(shown.notes) + "\n"
     # A header takes no line breaks: Django refuses them, and a name may have none (it is printable).
     message = EmailMessage(f"{shown.title} {shown.number} from {shown.seller[0]}", text, to=[to])
-    message.attach(f"{shown.number}.pdf", render_pdf(invoice.document), "application/pdf")
+    pdf = b"".join(pieces(".pdf", invoice.document, ()))
+    message.attach(f"{shown.number}.pdf", pdf, "application/pdf")
     message.send()
     return True

@@ -7,8 +7,6 @@ from typing import Any
 
 from metering.invoices.export import csv_lines, json_pieces
 from metering.invoices.render_html import render_html
-from metering.invoices.render_pdf import PAPERS as PAPERS
-from metering.invoices.render_pdf import render_pdf
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -17,6 +15,7 @@ TYPES = {
     ".json": "application/json",
 }
 SUFFIXES = ", ".join(TYPES)
+PAPERS = ("a4", "letter")
 
 
 def pieces(
@@ -26,6 +25,9 @@ def pieces(
         case ".html":
             yield render_html(document).encode()
         case ".pdf":
+            # Here, because it takes a quarter of a second that every process would wait for as it starts.
+            from metering.invoices.render_pdf import render_pdf
+
             yield render_pdf(document, paper)
         case ".csv":
             yield from (line.encode() for line in csv_lines(document, streams))

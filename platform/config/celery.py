@@ -13,6 +13,8 @@ from celery.signals import worker_ready
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# Django's checks would import every page of the gateway into a process that has none. `make check` runs them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 app = Celery("stenogate")
 app.config_from_object("django.conf:settings", namespace="CELERY")

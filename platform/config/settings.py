@@ -25,10 +25,10 @@ REGION = env.REGION.read()
 REDIS_URL = env.REDIS_URL.read()
 
 INSTALLED_APPS = [
-    "daphne",
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    # Its pages are found by `urls`: few processes have any.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -8,6 +8,8 @@ from django.urls import include, path
 from console import pages
 from metering.payments import webhooks
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", pages.home, name="home"),
     path("admin/", admin.site.urls),

@@ -209,6 +209,8 @@ class Admission:
         keep = timedelta(seconds=quotas.until_midnight_s(now), hours=1)
         try:
             async with asyncio.timeout(BRING_WITHIN_S):
+                if await self.redis.exists(key):
+                    return True  # brought between Redis's answer to the one who asks and now
                 used_ms = await self.recorded(account, quotas.midnight_before(now))
                 # Not if another gateway has done it meanwhile: it may have added to it since.
                 await self.redis.set(key, used_ms, nx=True, px=keep)

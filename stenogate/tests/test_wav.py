@@ -123,6 +123,7 @@ def test_a_truncated_file_gives_what_is_there_and_then_says_so() -> None:
         (make(b"", tag=7), r"compressed \(mu-law\)"),
         (make(b"", tag=0x1234), r"compressed \(format 0x1234\)"),
         (make(b"", channels=0), "0 channels"),
+        (make(b"", rate=0), "0 samples a second"),
         (make(b"", bits=64), "64-bit integer samples"),
         (make(b"", bits=16, tag=3), "16-bit float samples"),
         (make(b"")[:12] + b"data\x02\x00\x00\x00ab", "does not say what its audio is"),

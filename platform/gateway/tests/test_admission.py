@@ -15,6 +15,7 @@ import pytest
 from gateway import admission
 from gateway.admission import Admission
 from gateway.errors import AudioLimitReached, Unavailable
+from gateway.quotas import accounts
 from gateway.tests.doors import (
     DEADLINE_S,
     HandStream,
@@ -146,6 +147,16 @@ async def test_the_audio_of_the_day_is_read_once_and_then_counted(gateway: Open,
     assert 0 < (refused.value.retry_after_s or 0) <= 24 * 3600
     assert await lets_in(door, grant(plan=Limits(audio_hours_a_day=Decimal(2))))
     assert record.asked == ["plan", "plan"]
+
+
+async def test_who_hears_late_that_the_audio_is_not_known_has_it_read_once_all_the_same(
+    gateway: Open, record: Record
+) -> None:
+    door = await gateway(started=False)
+    who = grant(plan=Limits(audio_hours_a_day=Decimal(1)))
+    await door.enter(HandStream(who))
+    assert await door._begin_to_bring(accounts(who)[1], door.now())
+    assert record.asked == ["plan"]
 
 
 async def test_a_projects_audio_is_its_own(gateway: Open, record: Record) -> None:

@@ -1,5 +1,8 @@
-"""The people of the tests. Acme is where Alice is owner and Bob, her teammate, is a developer. Rival has
-one member, Mallory, and is there in every test in which Acme is: nothing of hers may be seen or touched."""
+"""What all tests share: what is tried, how the database is emptied, and the people.
+
+Acme is where Alice is owner and Bob, her teammate, is a developer. Rival has one member, Mallory, and is
+there in every test in which Acme is: nothing of hers may be seen or touched.
+"""
 
 from __future__ import annotations
 
@@ -26,46 +29,29 @@ def quick_clients() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_flush() -> Iterator[None]:
-    """After a test that commits, Django would empty every table there is and make its own rows again."""
+    """After a test that commits, Django would also make the permissions and content types of every app again,
+    which takes longer than to empty the tables. They stay."""
+    from django.apps import apps
     from django.core.management.commands import flush
-    from django.db import DEFAULT_DB_ALIAS
+    from django.db.models.signals import post_migrate
 
-    from tenants.plans import ensure_default_plan
+    def tell_tenants(verbosity: int, interactive: bool, db: str) -> None:
+        """Nobody else of ours listens."""
+        tenants = apps.get_app_config("tenants")
+        post_migrate.send(
+            tenants, app_config=tenants, verbosity=verbosity, interactive=interactive, using=db, apps=apps
+        )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flush, "sql_flush", _empty_what_is_not)
-        patch.setattr(flush, "emit_post_migrate_signal", lambda *_: ensure_default_plan(DEFAULT_DB_ALIAS))
+        patch.setattr(flush, "sql_flush", _empty_all_but_those)
+        patch.setattr(flush, "emit_post_migrate_signal", tell_tenants)
         yield
 
 
-# What only grows lets no row be deleted, not even here. Locked, since threads of a test may still be writing.
-EMPTY = """
-DO $$
-DECLARE
-    filled text[] := '{{}}'; only_grow text[]; name text; found boolean;
-BEGIN
-    LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;
-    FOREACH name IN ARRAY string_to_array('{tables}', ', ') LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO found;
-        IF found THEN filled := filled || name; END IF;
-    END LOOP;
-    only_grow := ARRAY(SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only'
-                       AND tgrelid::regclass::text = ANY(filled));
-    IF cardinality(only_grow) > 0 THEN
-        EXECUTE 'TRUNCATE ' || array_to_string(only_grow, ', ') || ' CASCADE';
-    END IF;
-    FOREACH name IN ARRAY filled LOOP
-        IF name <> ALL(only_grow) THEN EXECUTE format('DELETE FROM %I', name); END IF;
-    END LOOP;
-END
-$$
-"""
-
-
-def _empty_what_is_not(style, connection, **_) -> list[str]:
-    kept = {"django_content_type", "auth_permission"}
-    tables = set(connection.introspection.django_table_names(only_existing=True)) - kept
-    return [EMPTY.format(tables=", ".join(sorted(tables)))]
+def _empty_all_but_those(style, connection, **options) -> list[str]:
+    tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
+    tables -= {"django_content_type", "auth_permission"}
+    return connection.ops.sql_flush(style, sorted(tables), **options)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ TYPES = {
     ".json": "application/json",
 }
 SUFFIXES = ", ".join(TYPES)
-PAPERS = ("a4", "letter")
 
 
 def pieces(

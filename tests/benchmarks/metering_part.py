@@ -1,7 +1,7 @@
-"""The parts of `metering_ingest` that need Django, each in a process of its own: its last line is JSON.
+"""The parts of `metering_ingest` that need Django. Each answers with a line of JSON.
 
-python -m tests.benchmarks.metering_part prepare
-python -m tests.benchmarks.metering_part batch PROCESS EVENTS [old]
+python -m tests.benchmarks.metering_part batch PROCESS EVENTS [old]    one part, in a process of its own
+python -m tests.benchmarks.metering_part                               those that come as lines of JSON
 """
 
 from __future__ import annotations

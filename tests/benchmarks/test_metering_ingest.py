@@ -5,7 +5,7 @@ import pytest
 from tests.benchmarks import metering_ingest
 
 
-# A dozen processes that each start Django, one after the other, and a Celery among them.
+# Some processes that each start Django, and a Celery among them, beside PostgreSQL and Valkey.
 @pytest.mark.stack
 @pytest.mark.timeout(400)
 def test_a_small_one_measures_each_part(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from metering.invoices import CreditLine, credit_note, finalise
 from metering.invoices.errors import PeriodMalformed
-from metering.invoices.output import PAPERS, SUFFIXES, pieces
+from metering.invoices.output import SUFFIXES, pieces
 from metering.invoices.read import drafted, streams_of
+from metering.invoices.render_pdf import PAPERS
 from metering.ledger.errors import BillingError
 from metering.models import Invoice
 from tenants.models import Tenant

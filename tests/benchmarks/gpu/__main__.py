@@ -71,8 +71,8 @@ def main(arguments: list[str]) -> int:
     try:
         measure(plan, report, lambda: end - time.monotonic())
     finally:
+        watchdog.cancel()
         print(f"\n{reports.table(report.figures)}\n\n{reports.verdict(report.figures)}", flush=True)
-    watchdog.cancel()
     if "wrong" in report.figures:
         print(f"Our step does not say what NeMo's modules say: {report.figures['wrong']}.", file=sys.stderr)
         return 1

@@ -28,6 +28,7 @@ from tenants.errors import (
     TenantSuspended,
 )
 from tenants.limits import UNLIMITED, Limits
+from tenants.residency import ANYWHERE, Where
 
 
 class Scope(StrEnum):
@@ -82,6 +83,7 @@ class KeyGrant:
     plan_limits: Limits = UNLIMITED
     project_limits: Limits = UNLIMITED
     hold: str = Hold.NONE
+    where: Where = ANYWHERE
 
 
 # Compared with when there is no grant, so that an unknown prefix costs what a wrong secret costs.

@@ -17,6 +17,7 @@ from django.db.models.functions import Upper
 from tenants.access import Hold, Scope, TenantState
 from tenants.limits import DEFAULT_PLAN, NAMES
 from tenants.permissions import Role
+from tenants.residency import INHERIT, Residency
 from tenants.users import UserManager
 
 
@@ -61,6 +62,19 @@ class Limited(models.Model):
         ]
 
 
+REGION_NAME = RegexValidator(r"^[a-z][a-z0-9-]{0,31}\Z")
+
+
+def _home() -> models.CharField[str, str]:
+    return models.CharField(
+        max_length=32, blank=True, default="", validators=[REGION_NAME], help_text="Gone to first."
+    )
+
+
+def _regions() -> ArrayField:
+    return ArrayField(models.CharField(max_length=32, validators=[REGION_NAME]), default=list, blank=True)
+
+
 class Plan(Limited):
     """What a tenant may do at most, all its projects together. Ours, not a tenant's: only staff write it."""
 
@@ -92,6 +106,15 @@ class Tenant(models.Model):
     hold = models.CharField(
         max_length=16, choices=_choices(*Hold), default=Hold.NONE.value, blank=True, editable=False
     )
+    # Where its audio may be; see `tenants.residency`.
+    residency = models.CharField(
+        max_length=16,
+        choices=_choices(*Residency),
+        default=Residency.ANY.value,
+        help_text="Where audio may be.",
+    )
+    home_region = _home()
+    allowed_regions = _regions()
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -188,6 +211,16 @@ class APIKey(models.Model):
     scopes = ArrayField(models.CharField(max_length=32, choices=_choices(*Scope)))
     allowed_origins = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     tags = ArrayField(models.CharField(max_length=128), default=list, blank=True)  # the customer's own
+    # What is narrower than the tenant's; empty: the tenant's.
+    residency = models.CharField(
+        max_length=16,
+        choices=_choices(*Residency),
+        default=INHERIT,
+        blank=True,
+        help_text="Empty: its tenant's.",
+    )
+    home_region = _home()
+    allowed_regions = _regions()
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     # Rotation: both keys work until this one's `expires_at`.

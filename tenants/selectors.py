@@ -17,12 +17,12 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from tenants import access, limits
+from tenants import access, limits, residency
 from tenants.access import KeyGrant
 from tenants.models import Member, User
 
 _GRANT = """tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, allowed_origins,
-            tenant_state, plan, plan_limits, project_limits, hold"""
+            tenant_state, plan, plan_limits, project_limits, hold, residency"""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def find_key(
 
 
 def changes_since(moment: int | None) -> Changes:
-    """Every key issued, revoked, rotated, re-dated, or whose tenant or project changed state, limits or
-    hold, since `moment`.
+    """Every key issued, revoked, rotated, re-dated, or whose tenant or project changed state, limits,
+    hold or regions, since `moment`.
 
     Begin with None: no grants, and the present moment. Then ask again and again, each time with the moment
     that the last answer gave. For each grant: replace the cached one of that `prefix` (also a cached None),
@@ -92,7 +92,7 @@ def members() -> QuerySet[Member]:
 
 def _grant(row: tuple[Any, ...]) -> KeyGrant:
     tenant_id, project_id, key_id, prefix, sha256, scopes, expires_at, revoked_at, *more = row
-    allowed_origins, state, plan, plan_limits, project_limits, hold = more
+    allowed_origins, state, plan, plan_limits, project_limits, hold, rules = more
     return KeyGrant(
         tenant_id=tenant_id,
         project_id=project_id,
@@ -108,4 +108,5 @@ def _grant(row: tuple[Any, ...]) -> KeyGrant:
         plan_limits=limits.from_json(json.loads(plan_limits)),
         project_limits=limits.from_json(json.loads(project_limits)),
         hold=hold,
+        where=residency.from_json(json.loads(rules)),
     )

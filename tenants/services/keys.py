@@ -26,6 +26,7 @@ from tenants.services.audit import Actor, permit, record, user_of
 from tenants.services.tenants import checked_name
 
 ROTATION_OVERLAP = timedelta(hours=24)
+PLACE = ("residency", "home_region", "allowed_regions")
 
 
 def issue_key(
@@ -56,8 +57,10 @@ def issue_key(
         # Locked, so that the project cannot be archived between this look and the commit.
         if not Project.objects.select_for_update().filter(id=project.id, archived_at=None).exists():
             raise ProjectArchived()
+        # One that a key issues may be no more places than that key.
+        narrow = APIKey.objects.get(id=actor.key_id) if isinstance(actor, KeyGrant) else None
         key, text = _create(
-            project.tenant_id, project.id, name, wanted, from_origins, expires_at, list(tags), actor
+            project.tenant_id, project.id, name, wanted, from_origins, expires_at, list(tags), actor, narrow
         )
         record(
             actor, key.tenant_id, "key.issued", key.id,
@@ -93,7 +96,7 @@ def rotate_key(
             raise ProjectArchived()
         new, text = _create(
             old.tenant_id, old.project_id, old.name, old.scopes, old.allowed_origins, old.expires_at,
-            old.tags, actor,
+            old.tags, actor, old,
         )  # fmt: skip
         end = now + max(overlap, timedelta(0))
         old.replaced_by, old.expires_at = new, min(end, old.expires_at or end)
@@ -129,7 +132,9 @@ def _create(
     expires_at: datetime | None,
     tags: list[str],
     actor: Actor,
+    placed: APIKey | None,
 ) -> tuple[APIKey, str]:
+    """`placed`: a key whose rule of residency it has, too."""
     prefix, text = keytext.generate()
     key = APIKey.objects.create(
         tenant_id=tenant_id,
@@ -142,6 +147,7 @@ def _create(
         expires_at=expires_at,
         tags=tags,
         issued_by=None if isinstance(actor, KeyGrant) else user_of(actor),
+        **({} if placed is None else {name: getattr(placed, name) for name in PLACE}),
     )
     return key, text
 

@@ -6,7 +6,7 @@ from inference_worker.breaker import FIRST_PROBE_S, GIVES_UP_AFTER, LONGEST_PROB
 
 
 def opened(seed: int = 7) -> Breaker:
-    breaker = Breaker(random.Random(seed))
+    breaker = Breaker(chance=random.Random(seed).random)
     assert [breaker.failed(100.0) for _ in range(OPENS_AFTER)] == [False] * (OPENS_AFTER - 1) + [True]
     return breaker
 
@@ -37,7 +37,7 @@ def test_probes_come_at_growing_intervals_with_chance_in_them() -> None:
 
 
 def test_half_open_it_opens_at_one_failure_and_waits_longer_than_before() -> None:
-    breaker = Breaker(first_probe_s=1.0)
+    breaker = Breaker(first_pause_s=1.0)
     for _ in range(OPENS_AFTER):
         breaker.failed(0.0)
     assert breaker.retry_at <= 1.0

@@ -56,7 +56,7 @@ async def test_out_of_memory_costs_a_smaller_batch_and_no_stream() -> None:
 async def test_repeated_failures_make_it_unhealthy_until_it_works_again() -> None:
     engine = ScriptedEngine(trouble=Trouble(fail_always=True))
     engine.warm_up = lambda: None  # type: ignore[method-assign]
-    async with house(engine, breaker=Breaker(first_probe_s=0.01)) as h:
+    async with house(engine, breaker=Breaker(first_pause_s=0.01)) as h:
         del engine.warm_up
         for number in range(3):
             h.say(opening(f"s{number}"), *silence(1, f"s{number}"))
@@ -109,7 +109,7 @@ async def test_a_fault_that_changes_things_costs_its_batch_and_no_other_stream()
 async def test_ten_thousand_openings_and_abortions_between_faults_leave_nothing_behind() -> None:
     trouble, chance = Trouble(memory_rows=5), random.Random(11)
     engine = ScriptedEngine(trouble=trouble)
-    async with house(engine, max_streams=16, breaker=Breaker(first_probe_s=0.0)) as h:
+    async with house(engine, max_streams=16, breaker=Breaker(first_pause_s=0.0)) as h:
         here: set[str] = set()
         for number in range(10_000):
             name = f"s{number}"
@@ -152,7 +152,7 @@ async def test_ten_thousand_openings_and_abortions_between_faults_leave_nothing_
 async def test_while_the_breaker_is_open_streams_move_on_and_others_are_refused() -> None:
     """Those that did not ride in the failing steps would only fail later."""
     engine = ScriptedEngine(trouble=Trouble())
-    async with house(engine, breaker=Breaker(first_probe_s=30.0)) as h:
+    async with house(engine, breaker=Breaker(first_pause_s=30.0)) as h:
         h.say(opening("quiet"))
         engine.trouble.fail_always = True
         for number in range(3):
@@ -169,7 +169,7 @@ async def test_while_the_breaker_is_open_streams_move_on_and_others_are_refused(
 
 async def test_who_asks_for_streams_all_the_time_does_not_keep_the_engine_from_being_asked() -> None:
     engine = ScriptedEngine(trouble=Trouble())
-    async with house(engine, breaker=Breaker(first_probe_s=0.01)) as h:
+    async with house(engine, breaker=Breaker(first_pause_s=0.01)) as h:
         engine.trouble.fail_always = True
         for number in range(3):
             h.say(opening(f"s{number}"), *silence(1, f"s{number}"))

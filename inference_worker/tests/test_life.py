@@ -131,7 +131,7 @@ async def test_what_the_warm_up_finds_out_is_said_in_a_sentence(
 async def test_an_engine_that_never_works_again_ends_the_process(valkey_server: str) -> None:
     trouble = Trouble()
     with capture_logs() as lines:
-        async with living(valkey_server, trouble, breaker=Breaker(first_probe_s=0.001)) as (lives, g):
+        async with living(valkey_server, trouble, breaker=Breaker(first_pause_s=0.001)) as (lives, g):
             trouble.fail_always = True
             for number in range(3):
                 g.say(opening(f"s{number}"), *silence(1, f"s{number}"))

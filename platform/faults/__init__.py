@@ -1,0 +1,1 @@
+"""What may go wrong with whatever is not in this process, and how long to leave it alone then."""

@@ -4,15 +4,16 @@ second."""
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-RECENT = 256
+RECENT, RECENT_S = 256, 10.0
 
 # Parts and multiples of a chunk: what comes later than the next chunk is late.
 OF_A_CHUNK = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1, 1.25, 1.5, 2, 3, 4, 8, 16, 32, 64)
@@ -52,18 +53,26 @@ class Histogram(Collector):
 
 
 class Recent:
-    """The last few hundred durations, for the p95 that heartbeats carry."""
+    """The last few hundred durations of the last seconds, for the p95 that heartbeats carry."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._seconds: deque[float] = deque(maxlen=RECENT)
+        self._added: deque[float] = deque(maxlen=RECENT)  # when each was
 
     def add(self, seconds: float) -> None:
         self._seconds.append(seconds)
+        self._added.append(self._clock())
 
     def add_all(self, seconds: Sequence[float]) -> None:
         self._seconds.extend(seconds[-RECENT:])
+        self._added.extend([self._clock()] * min(len(seconds), RECENT))
 
     def p95_ms(self) -> float:
+        # What has been is not what is: a worker that was late and rests would be spared for ever.
+        while self._added and self._clock() - self._added[0] > RECENT_S:
+            self._added.popleft()
+            self._seconds.popleft()
         if not self._seconds:
             return 0.0
         return round(sorted(self._seconds)[int(0.95 * (len(self._seconds) - 1))] * 1000, 3)

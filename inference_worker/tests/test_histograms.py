@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as Theirs
 
-from inference_worker.histograms import Histogram, Recent, around
+from inference_worker.histograms import RECENT_S, Histogram, Recent, around
 
 VALUES = (0.0, 0.05, 0.1, 0.10001, 0.3, 7.0, 0.2)
 
@@ -35,3 +35,16 @@ def test_the_p95_is_of_the_recent_ones() -> None:
     for number in range(256):
         recent.add(number / 1000)
     assert recent.p95_ms() == 242.0
+
+
+def test_what_was_long_ago_does_not_count() -> None:
+    now = 100.0
+    recent = Recent(lambda: now)
+    recent.add_all([5.0] * 200)
+    now += RECENT_S - 1
+    recent.add(0.1)
+    assert recent.p95_ms() == 5000.0
+    now += 2
+    assert recent.p95_ms() == 100.0
+    now += RECENT_S
+    assert recent.p95_ms() == 0.0

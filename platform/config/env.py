@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import cast
 
-from config import env_money, env_scripted
+from config import env_money, env_overload, env_recorded, env_scripted
 from config.env_money import GRACE_DAYS as GRACE_DAYS
 from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
 from config.env_money import INFERENCE_LOG_DIR as INFERENCE_LOG_DIR
@@ -27,6 +27,15 @@ from config.env_money import STRIPE_WEBHOOK_SECRET as STRIPE_WEBHOOK_SECRET
 from config.env_money import USAGE_EVERY_SECONDS as USAGE_EVERY_SECONDS
 from config.env_money import USAGE_SPOOL_DIR as USAGE_SPOOL_DIR
 from config.env_money import USAGE_SPOOL_MAX_BYTES as USAGE_SPOOL_MAX_BYTES
+from config.env_overload import GATEWAY_MAX_HANDSHAKES as GATEWAY_MAX_HANDSHAKES
+from config.env_overload import OPENING_RAMP_SECONDS as OPENING_RAMP_SECONDS
+from config.env_overload import OPENING_WAIT_SECONDS as OPENING_WAIT_SECONDS
+from config.env_overload import OVERLOAD_MS as OVERLOAD_MS
+from config.env_recorded import RECORDED_MAX_SECONDS as RECORDED_MAX_SECONDS
+from config.env_recorded import RECORDED_WAIT_SECONDS as RECORDED_WAIT_SECONDS
+from config.env_recorded import UPLOAD_DISK_BYTES as UPLOAD_DISK_BYTES
+from config.env_recorded import UPLOAD_MAX_BYTES as UPLOAD_MAX_BYTES
+from config.env_recorded import UPLOAD_STALL_SECONDS as UPLOAD_STALL_SECONDS
 from config.env_scripted import SCRIPTED_FILE as SCRIPTED_FILE
 from config.env_scripted import SCRIPTED_ROW_MS as SCRIPTED_ROW_MS
 from config.env_scripted import SCRIPTED_STEP_MS as SCRIPTED_STEP_MS
@@ -178,41 +187,7 @@ STREAM_WINDOW_SECONDS = Variable(
     "Audio of one stream that may wait to be processed before its socket is read no further.",
     "20",
 )
-UPLOAD_MAX_BYTES = Variable(
-    "UPLOAD_MAX_BYTES",
-    integer(1, 10**12),
-    "26214400",
-    "The largest recording that is taken, as it is sent; a larger one gets 413.",
-    "2147483648",
-)
-UPLOAD_DISK_BYTES = Variable(
-    "UPLOAD_DISK_BYTES",
-    integer(1, 10**13),
-    "107374182400",
-    "Bytes of recordings that one gateway holds on its disk (in TMPDIR) at a time; beyond it there is 503.",
-    "8589934592",
-)
-UPLOAD_STALL_SECONDS = Variable(
-    "UPLOAD_STALL_SECONDS",
-    number(0.1, 50),
-    "20",
-    "A recording of which nothing comes for this long is given up.",
-    "20",
-)
-RECORDED_MAX_SECONDS = Variable(
-    "RECORDED_MAX_SECONDS",
-    number(1, 86_400),
-    "3600",
-    "The longest recording that is transcribed; a longer one gets 422.",
-    "14400",
-)
-RECORDED_WAIT_SECONDS = Variable(
-    "RECORDED_WAIT_SECONDS",
-    number(0, 600),
-    "30",
-    "How long recorded audio may wait for room on a worker before it gets 503.",
-    "30",
-)
+
 # ---- inference worker
 
 ENGINE = Variable(
@@ -341,7 +316,8 @@ DRAIN_SECONDS = Variable(
 def variables() -> list[Variable[object]]:
     """All of them, in the order in which they are written: above, then elsewhere."""
     found = [cast(Variable[object], value) for value in globals().values() if isinstance(value, Variable)]
-    elsewhere = {id(value) for module in (env_money, env_scripted) for value in vars(module).values()}
+    modules = (env_overload, env_recorded, env_money, env_scripted)
+    elsewhere = {id(value) for module in modules for value in vars(module).values()}
     return sorted(found, key=lambda variable: id(variable) in elsewhere)
 
 

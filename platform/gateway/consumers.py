@@ -127,7 +127,8 @@ class StreamConsumer(SocketConsumer):
         started = time.monotonic()
         request_id = str(uuid.uuid4())
         try:
-            subprotocol = await self._open(request_id)
+            with process.current().openings.handshake():
+                subprotocol = await self._open(request_id)
         except GatewayError as error:
             await self.refuse(error, request_id)
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol})

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Unavailable
 from tenants.access import KeyGrant
+
+
+class Overloaded(Unavailable):
+    """More streams are opening than can be served in time. Try again after the time in Retry-After."""
+
+    code = "overloaded"
 
 
 class Holder(Protocol):

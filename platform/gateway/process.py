@@ -25,8 +25,10 @@ from gateway.callbacks import MAX_BODY_BYTES, MAX_WAITING, Callback
 from gateway.door import Door
 from gateway.errors import GatewayDraining, Unavailable
 from gateway.link import Link
+from gateway.openings import Openings
 from gateway.outbound import Outbound
 from gateway.quotas import Account
+from gateway.ramp import Pace
 from gateway.session import Limits
 from gateway.streams import Streams
 from gateway.tasks import publish
@@ -62,6 +64,7 @@ class Process:
     limits: Limits
     max_streams: int
     trusted_proxy: bool
+    openings: Openings = field(default_factory=Openings)
     draining: bool = False
     pulled_at: float | None = None  # when the database last said what has changed
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -167,9 +170,11 @@ def usage_emitter() -> Emitter:
 def current() -> Process:
     """The one of this process."""
     layer = cast(Layer, get_channel_layer())
+    link = Link(layer, settings.REGION, silent_after_s=env.WORKER_SILENT_SECONDS.read())
+    link.pool.pace = Pace(env.OPENING_RAMP_SECONDS.read(), env.OVERLOAD_MS.read())
     return Process(
         region=settings.REGION,
-        link=Link(layer, settings.REGION, silent_after_s=env.WORKER_SILENT_SECONDS.read()),
+        link=link,
         streams=Streams(),
         authenticator=Authenticator(
             KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),
@@ -187,4 +192,5 @@ def current() -> Process:
         ),
         max_streams=env.GATEWAY_MAX_STREAMS.read(),
         trusted_proxy=env.TRUSTED_PROXY.read(),
+        openings=Openings(link.pool, env.OPENING_WAIT_SECONDS.read(), env.GATEWAY_MAX_HANDSHAKES.read()),
     )

@@ -94,6 +94,7 @@ class Stream:
             await self._check_callback()
             if not self._has_place:
                 await self.house.admission.enter(self)
+                await self.house.openings.turn(self.parameters.options(), self.parameters.lanes)
             if self.failure is not None:
                 raise self.failure
             for lane in self.session.lanes:

@@ -9,6 +9,7 @@ streams_opened = Counter("stenogate_gateway_streams_opened_total", "Streams acce
 streams_refused = Counter(
     "stenogate_gateway_streams_refused_total", "Handshakes refused, by error code.", ["code"]
 )
+handshakes = Gauge("stenogate_gateway_handshakes", "Handshakes that this process has in hand.")
 limits_reached = Counter(
     "stenogate_gateway_limits_reached_total",
     "Streams and requests that met a limit, by which and whose.",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 
+from gateway.ramp import Pace
 from gateway.workers import SILENT_AFTER_S, Pool, speaks
 from wire.messages import Heartbeat, StreamOptions, WorkerState
 
@@ -13,6 +15,7 @@ def heartbeat(
     name: str,
     *,
     active: int = 0,
+    late_ms: float = 0,
     recorded_room: int | None = None,
     capacity: int = 10,
     state: WorkerState = WorkerState.READY,
@@ -29,11 +32,12 @@ def heartbeat(
         capacity=capacity,
         active=active,
         recorded_room=recorded_room,
+        queue_p95_ms=late_ms,
     )
 
 
-def pool(*heartbeats: Heartbeat) -> Pool:
-    made = Pool(random=random.Random(7))
+def pool(*heartbeats: Heartbeat, pace: Pace | None = None) -> Pool:
+    made = Pool(random=random.Random(7), pace=pace or Pace())
     for one in heartbeats:
         made.hear(one, now=0.0)
     return made
@@ -115,3 +119,43 @@ def test_a_named_model_is_served_by_no_other() -> None:
     assert p.choose(StreamOptions(model="m")) is not None
     assert p.choose(StreamOptions(model="")) is not None
     assert p.choose(StreamOptions(model="another")) is None
+
+
+def test_a_worker_that_is_late_is_spared_while_another_has_room() -> None:
+    p = pool(heartbeat("late", active=1, late_ms=300), heartbeat("busy", active=8), pace=Pace(budget_ms=200))
+    chosen = [p.choose(EN).worker for _ in range(9)]  # type: ignore[union-attr]
+    assert chosen == ["busy"] * 2 + ["late"] * 7  # for a stream that must go somewhere, late is better
+
+
+def test_turns_are_taken_where_they_are_left() -> None:
+    p = pool(heartbeat("full", active=80, capacity=100), heartbeat("cold", capacity=100), pace=Pace(10))
+    chosen = Counter(p.choose(EN).worker for _ in range(20))  # type: ignore[union-attr]
+    assert chosen == {"cold": 10, "full": 10}
+    assert Counter(p.choose(EN).worker for _ in range(5)) == {"cold": 5}  # type: ignore[union-attr]  # owed
+
+
+def test_how_long_a_new_stream_waits() -> None:
+    p = pool(heartbeat("a", capacity=100), heartbeat("b", capacity=100), pace=Pace(10, 200))
+    assert p.opening_rate() == 20
+    assert p.wait_s(EN, 20) == 0
+    assert p.wait_s(EN, 40) == 1
+    assert p.wait_s(StreamOptions(language="fr"), 40) == 0  # nobody to wait for
+    p.hear(heartbeat("b", active=1, capacity=100, late_ms=201), 0.0)
+    assert p.wait_s(EN, 30) > 1
+    p.hear(heartbeat("a", active=1, capacity=100, late_ms=201), 0.0)
+    assert p.wait_s(EN, 1) == math.inf
+
+
+def test_what_other_gateways_open_takes_turns_too() -> None:
+    p = pool(heartbeat("a", capacity=100), pace=Pace(10))
+    assert p.choose(EN) is not None
+    p.hear(heartbeat("a", active=6, capacity=100), 0.0)  # ours and five of others
+    assert p.wait_s(EN, 4) == 0
+    assert p.wait_s(EN, 5) == 0.1
+
+
+def test_recordings_take_no_turns() -> None:
+    p = pool(heartbeat("a", capacity=100), pace=Pace(10))
+    for _ in range(50):
+        assert p.choose(StreamOptions(recorded=True)) is not None
+    assert p.wait_s(EN, 10) == 0

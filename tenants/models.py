@@ -71,7 +71,7 @@ def _home() -> models.CharField[str, str]:
     )
 
 
-def _regions() -> ArrayField:
+def _regions() -> ArrayField[list[str], list[str]]:
     return ArrayField(models.CharField(max_length=32, validators=[REGION_NAME]), default=list, blank=True)
 
 

@@ -114,6 +114,30 @@ def hosts(raw: str) -> tuple[str, ...]:
     return found
 
 
+def addresses(most: int) -> Callable[[str], tuple[tuple[str, int], ...]]:
+    """Hosts with ports, where 443 need not be said."""
+
+    def parse(raw: str) -> tuple[tuple[str, int], ...]:
+        found: dict[tuple[str, int], None] = {}
+        for part in filter(None, (part.strip() for part in raw.split(","))):
+            try:
+                parts = urlsplit(f"//{part}")
+                name, port = parts.hostname or "", 443 if parts.port is None else parts.port
+            except ValueError:
+                raise ValueError("has a part whose port is no number from 1 to 65535") from None
+            if port == 0 or not part.lower().startswith((name, f"[{name}]")) or parts.path or parts.query:
+                raise ValueError("has a part that is no host, or host:port")
+            try:
+                found[host(name), port] = None
+            except ValueError as error:
+                raise ValueError(f"has a part that {error}") from None
+        if len(found) > most:
+            raise ValueError(f"names more than {most} addresses")
+        return tuple(found)
+
+    return parse
+
+
 def languages(raw: str) -> tuple[str, ...]:
     """Codes such as en or yue, without regions."""
     found = tuple(part.strip().lower() for part in raw.split(","))

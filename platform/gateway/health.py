@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,13 +18,14 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from redis import asyncio as aioredis
 
 from config import env
 from config.celery import ALIVE_KEY
-from gateway import process
+from gateway import certificates, process
 from metering import health as billing
+from wire.messages import WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ PART_TIMEOUT_S = 2.0
 KEEP_S = 0.5
 PULLED_WITHIN_S = 5.0
 WRITTEN_BY_PROXIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+
+parts_ready = Gauge("stenogate_gateway_part_ready", "1 while a part of /healthz is ready, else 0.", ["part"])
+workers = Gauge("stenogate_gateway_workers", "Workers that this process hears, by state.", ["state"])
 
 Check = Callable[[], Awaitable[str]]
 
@@ -110,11 +115,14 @@ async def _line(name: str, check: Check) -> tuple[bool, str]:
 
 async def report() -> tuple[bool, str]:
     lines = await asyncio.gather(*(_line(name, check) for name, check in CHECKS.items()))
+    for name, (ok, _) in zip(CHECKS, lines, strict=True):
+        parts_ready.labels(name).set(ok)
     draining = process.current().draining
     texts = [text for _, text in lines] + (["down  gateway: draining"] if draining else [])
     return all(ok for ok, _ in lines) and not draining, "\n".join(texts) + "\n"
 
 
+_certificates = certificates.Watch()
 _billing = billing.Watch()
 # Not those that look up keys: however long the database takes for this, no stream waits for it.
 _billing_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="billing")
@@ -122,13 +130,17 @@ _last: tuple[float, bool, str] | None = None
 _lock = asyncio.Lock()
 
 
-async def healthz(request: HttpRequest) -> HttpResponse:
+async def _lately() -> tuple[bool, str]:
     global _last
     async with _lock:
         if _last is None or time.monotonic() - _last[0] > KEEP_S:
             ready, text = await report()
             _last = (time.monotonic(), ready, text)
-        _, ready, text = _last
+        return _last[1:]
+
+
+async def healthz(request: HttpRequest) -> HttpResponse:
+    ready, text = await _lately()
     return HttpResponse(text, status=200 if ready else 503, content_type="text/plain; charset=utf-8")
 
 
@@ -139,8 +151,16 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     by_token = bool(token) and hmac.compare_digest(offered.encode(), token.encode())
     if not by_token and not _from_here(request):
         return HttpResponse("Metrics need the METRICS_TOKEN of this gateway.\n", status=403)
-    await _ask_billing()
+    # What Prometheus is told is what /healthz says.
+    await asyncio.gather(_lately(), _ask_billing(), _certificates.refresh())
+    _count_workers()
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _count_workers() -> None:
+    states = Counter(heartbeat.state for heartbeat in process.current().link.pool.all())
+    for state in WorkerState:
+        workers.labels(state.value).set(states[state])
 
 
 async def _ask_billing() -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.test import RequestFactory
 
 from gateway import health, process
+from wire.messages import Heartbeat, WorkerState
 
 TOKEN = "a-token-of-this-test"
 
@@ -65,3 +66,38 @@ async def test_billing_that_takes_long_is_passed_over_and_holds_up_no_key(
             assert await process.in_database(lambda: "free") == "free"
     finally:
         done.set()
+
+
+async def test_the_page_says_of_each_part_what_healthz_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def works() -> str:
+        return "answers"
+
+    async def broken() -> str:
+        raise health.NotReady("it is away")
+
+    monkeypatch.setattr(health, "CHECKS", {"redis": works, "database": broken})
+    monkeypatch.setattr(health, "_last", None)
+    pool = process.current().link.pool
+    for state in (WorkerState.STARTING, WorkerState.STARTING, WorkerState.READY):
+        name = f"worker.{len(pool.all())}"
+        pool.hear(
+            Heartbeat(
+                worker=name, address=name, region="local", state=state, engine="scripted", model="m",
+                languages=("en",), capacity=1, active=0,
+            ),
+            0.0,
+        )  # fmt: skip
+    try:
+        request = RequestFactory().get("/metrics", REMOTE_ADDR="127.0.0.1")
+        page = (await health.metrics(request)).content.decode()
+    finally:
+        for known in pool.all():
+            pool.forget(known.address)
+    for line in (
+        'stenogate_gateway_part_ready{part="redis"} 1.0',
+        'stenogate_gateway_part_ready{part="database"} 0.0',
+        'stenogate_gateway_workers{state="starting"} 2.0',
+        'stenogate_gateway_workers{state="ready"} 1.0',
+        'stenogate_gateway_workers{state="draining"} 0.0',
+    ):
+        assert line in page.splitlines()

@@ -83,6 +83,7 @@ def main() -> int:
 
 async def work(engine: Engine) -> Exit:
     telemetry = Telemetry(engine.info.chunk_samples / SAMPLE_RATE)
+    telemetry.serves(engine.info)
     if isinstance(engine, MeasuresMemory):
         telemetry.watch_memory(engine.memory)
     region = env.REGION.read()

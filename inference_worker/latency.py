@@ -1,4 +1,5 @@
-"""How long somebody who speaks waited for words: what people notice, where steps and queues are causes."""
+"""How long somebody who speaks waited for words, and how sure the engine was of them: what people notice,
+where steps and queues are causes."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ SAMPLES_PER_MS = SAMPLE_RATE // 1000
 
 
 def observe(stream: Stream, output: Output, now: float, telemetry: Telemetry) -> None:
-    """Of live audio, for what `output` says of it. What came too long ago to be remembered does not count."""
+    """What `output` says of it. Times are of live audio, if it came not too long ago to be remembered."""
+    telemetry.heard(output.hypotheses)
     if not stream.live:
         return
     if output.speech_started_ms is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from inference_worker.engines.base import Memory
-from inference_worker.histograms import LATENCIES, ROWS, Histogram, Recent, around
+from inference_worker.engines.base import EngineInfo, Hypothesis, Memory
+from inference_worker.histograms import LATENCIES, ROWS, TENTHS, Histogram, Recent, around
 
 
 class Telemetry:
@@ -42,6 +43,15 @@ class Telemetry:
             "From somebody pausing, live, to the final of what they said being sent.",
             LATENCIES,
             r,
+        )
+        self._confidence = Histogram(
+            "worker_word_confidence", "How sure the engine was of each word of its finals, of 1.", TENTHS, r
+        )
+        self._model = Gauge(
+            "worker_model_info", "1 for the model served.", ["engine", "model", "version"], registry=r
+        )
+        Gauge("worker_start_time_seconds", "When this worker began, as Unix time.", registry=r).set(
+            time.time()
         )
         Gauge("worker_chunk_seconds", "The length of a chunk of audio.", registry=r).set(chunk_s)
         self.active = Gauge("worker_active_streams", "Streams that hold a slot.", registry=r)
@@ -111,6 +121,12 @@ class Telemetry:
 
     def answered(self, seconds: Sequence[float]) -> None:
         self._result.add_all(seconds)
+
+    def serves(self, info: EngineInfo) -> None:
+        self._model.labels(info.name, info.model, info.version).set(1)
+
+    def heard(self, hypotheses: Sequence[Hypothesis]) -> None:
+        self._confidence.add_all(w.confidence for h in hypotheses if h.is_final for w in h.words)
 
     def watch_memory(self, memory: Callable[[], Memory | None]) -> None:
         """Ask for it whenever somebody reads the page."""

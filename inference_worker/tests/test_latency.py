@@ -70,3 +70,13 @@ def test_a_stream_that_moved_here_knows_nothing_of_before() -> None:
     stream.audio(CHUNK * 10, bytes(2 * CHUNK), 7.0)
     assert stream.arrival(CHUNK * 10 + 1) == stream.arrival(CHUNK * 11) == 7.0
     assert stream.arrival(CHUNK * 11 + 1) is None
+
+
+def test_words_of_finals_are_counted_with_how_sure_the_engine_was() -> None:
+    """Of recordings, too: a model that hears badly does so of both."""
+    telemetry, stream = Telemetry(), speaking(3.2, recorded=True)
+    observe(stream, Output(0, 0, 0, (said(520, 900),)), 0.94, telemetry)
+    observe(
+        stream, Output(0, 0, 0, (said(520, 990, final=True), said(990, 1200, final=True))), 1.2, telemetry
+    )
+    assert counted(telemetry, "worker_word_confidence") == (2, pytest.approx(1.8))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from inference_worker.engines.base import Memory
+import time
+
+from inference_worker.engines.base import EngineInfo, Memory
 from inference_worker.telemetry import Telemetry
 
 
@@ -55,13 +57,14 @@ def test_no_label_could_hold_a_tenant_a_stream_or_words() -> None:
         telemetry.state,
     ):
         metric.labels("x")
+    telemetry.serves(EngineInfo("moonshine", "tiny", "1", "a", ("en",), 1600, 4, 4))
     labels = {
         label
         for family in telemetry.registry.collect()
         for sample in family.samples
         for label in sample.labels
     }
-    assert labels == {"code", "how", "reason", "state", "le"}
+    assert labels == {"code", "how", "reason", "state", "le", "engine", "model", "version"}
 
 
 def test_the_inference_log_is_asked_when_somebody_reads() -> None:
@@ -72,3 +75,13 @@ def test_the_inference_log_is_asked_when_somebody_reads() -> None:
     page = telemetry.page().decode()
     assert "worker_inference_log_unshipped_bytes 8.0" in page
     assert "worker_inference_log_behind_seconds 2.5" in page
+
+
+def test_it_says_which_model_it_serves_and_since_when() -> None:
+    before = time.time()
+    telemetry = Telemetry()
+    telemetry.serves(EngineInfo("nemo", "streaming.nemo", "3.0", "rnnt", ("en",), 2560, 4, 4))
+    lines = telemetry.page().decode().splitlines()
+    assert 'worker_model_info{engine="nemo",model="streaming.nemo",version="3.0"} 1.0' in lines
+    (began,) = [line for line in lines if line.startswith("worker_start_time_seconds ")]
+    assert before <= float(began.split()[1]) <= time.time()

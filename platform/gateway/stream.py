@@ -279,6 +279,10 @@ class Stream:
         self._woken()
         return begun
 
+    def move_away(self, address: str) -> bool:
+        """Have the client come back at another region. False: it cannot, and the stream stays."""
+        return False
+
     def _woken(self) -> None:
         self.wake.set()
         self.room.set()

@@ -22,6 +22,9 @@ class OpenStream(Protocol):
 
     def wind_up(self, error: GatewayError) -> bool: ...
 
+    def move_away(self, address: str) -> bool:
+        """Have its client come back at another region, http(s)://host. False when it cannot: it stays then."""
+
 
 class Streams:
     def __init__(self) -> None:
@@ -49,8 +52,20 @@ class Streams:
         if self._count == 0:
             self._empty.set()
 
+    def all(self) -> list[OpenStream]:
+        return [stream for of_key in self._by_key.values() for stream in of_key]
+
     def keys(self) -> list[UUID]:
         return list(self._by_key)
+
+    def prefixes(self) -> set[str]:
+        """Of the keys of all that are open."""
+        return {stream.grant.prefix for of_key in self._by_key.values() for stream in of_key}
+
+    def of(self, prefixes: Iterable[str]) -> list[OpenStream]:
+        wanted = set(prefixes)
+        every = [stream for of_key in self._by_key.values() for stream in of_key]
+        return [stream for stream in every if stream.grant.prefix in wanted]
 
     def apply(self, grants: Iterable[KeyGrant], now: datetime) -> None:
         """End the streams whose key is no longer good, by what has just been read and by the time, and wind

@@ -36,6 +36,10 @@ class Guest:
         self.fail(error)
         return True
 
+    def move_away(self, address: str) -> bool:
+        """Its client waits for one answer, and gets it here."""
+        return False
+
     async def __aenter__(self) -> Guest:
         self.house.admit()
         self._task = asyncio.current_task()

@@ -28,6 +28,9 @@ class One:
         self.wound_up.append(error)
         return True
 
+    def move_away(self, address: str) -> bool:
+        return False
+
 
 @pytest.mark.parametrize(
     ("hold", "code"),

@@ -14,7 +14,7 @@ SAMPLES_PER_MS = SAMPLE_RATE // 1000
 def observe(stream: Stream, output: Output, now: float, telemetry: Telemetry) -> None:
     """What `output` says of it. Times are of live audio, if it came not too long ago to be remembered."""
     telemetry.heard(output.hypotheses)
-    if not stream.live:
+    if not stream.timed:
         return
     if output.speech_started_ms is not None:
         stream.unanswered_speech = output.speech_started_ms * SAMPLES_PER_MS

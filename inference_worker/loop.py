@@ -157,6 +157,7 @@ class Worker:
             tenant=opening.tenant,
             options=opening.options,
             start=opening.start,
+            replay_until=opening.replay_until,
         )
         lease = None if code else self.slots.claim(stream)
         if lease is not None and not self._recorder.opened(stream, opening):
@@ -184,6 +185,7 @@ class Worker:
                     model=info.model,
                     version=info.version,
                     arch=info.arch,
+                    chunk=info.chunk_samples,
                 )
             ],
         )
@@ -265,7 +267,7 @@ class Worker:
             stream.queued = False
             batch.rows.append(stream.take(chunk, 1 if stream.live else bulk, now))
             self._look_at(stream)
-        self.telemetry.queued([now - since for stream, since in batch.riders if stream.live])
+        self.telemetry.queued([now - since for stream, since in batch.riders if stream.timed])
         return batch
 
     async def _step(self, batch: Batch) -> Outcome:
@@ -292,7 +294,7 @@ class Worker:
         if self.room.breaker.open:
             self.give_up("engine_failed")
         routed = self._clock()
-        self.telemetry.answered([routed - since for stream, since in batch.riders if stream.live])
+        self.telemetry.answered([routed - since for stream, since in batch.riders if stream.timed])
         self.telemetry.audio.inc(samples / SAMPLE_RATE)
         if samples and outcome.steps:
             engine_s = sum(seconds for _, seconds in outcome.steps)

@@ -38,6 +38,7 @@ class Stream:
     tenant: str
     options: StreamOptions
     start: int
+    replay_until: int = 0  # audio before it was heard elsewhere, and is here faster than it was spoken
     lease: Lease = NO_LEASE
 
     received: int = 0  # the position the next audio must have
@@ -63,6 +64,11 @@ class Stream:
     def __post_init__(self) -> None:
         self.received = self.taken = self.processed = self.confirmed = self.start
         self.live = not self.options.recorded
+
+    @property
+    def timed(self) -> bool:
+        """Whether it hears what is spoken now, so that somebody waits for the answer."""
+        return self.live and self.taken >= self.replay_until
 
     @property
     def marks(self) -> tuple[int, int, int]:
@@ -107,15 +113,15 @@ class Stream:
         return within <= self.received or self._ended or bool(self._flushes and self._flushes[0][0] <= within)
 
     def since(self, chunk: int) -> float:
-        """When the row that is ready was complete. Recorded audio is sent far ahead: its rows wait since the
-        one before, else it would count as overdue all the time."""
+        """When the row that is ready was complete. Recorded audio is sent far ahead, and so is a replay: its
+        rows wait since the one before, else it would count as overdue all the time."""
         end = min(self.taken + chunk, self.received)
         arrived = 0.0
         for position, at in self._arrivals:
             if position >= end:
                 arrived = at
                 break
-        return arrived if self.live else max(arrived, self.rode_at)
+        return arrived if self.timed else max(arrived, self.rode_at)
 
     def arrival(self, position: int) -> float | None:
         """When the audio before `position` was here; None if it is not, or if that is too long ago."""

@@ -10,7 +10,9 @@ import os
 from collections.abc import Mapping
 from typing import cast
 
-from config import env_money, env_overload, env_recorded, env_scripted
+from config import env_control, env_money, env_overload, env_recorded, env_scripted
+from config.env_control import CONTROL_DB_GRACE_SECONDS as CONTROL_DB_GRACE_SECONDS
+from config.env_control import KEY_CACHE_SECONDS as KEY_CACHE_SECONDS
 from config.env_money import CERTIFICATE_ADDRESSES as CERTIFICATE_ADDRESSES
 from config.env_money import GRACE_DAYS as GRACE_DAYS
 from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
@@ -134,12 +136,23 @@ GATEWAY_MAX_STREAMS = Variable(
 WORKER_SILENT_SECONDS = Variable(
     "WORKER_SILENT_SECONDS",
     number(0.5, 60),
-    "2",
-    "A worker whose heartbeats stay away this long is lost, and its streams end with worker_lost.",
-    "2",
+    "0.9",
+    "A worker whose heartbeats stay away this long is lost, and its streams move to others.",
+    "0.9",
 )
-KEY_CACHE_SECONDS = Variable(
-    "KEY_CACHE_SECONDS", number(0, 60), "5", "How long a checked API key is remembered.", "5"
+MOVE_WITHIN_SECONDS = Variable(
+    "MOVE_WITHIN_SECONDS",
+    number(0, 300),
+    "10",
+    "How long a stream without a worker waits for room on another before it ends with worker_lost.",
+    "10",
+)
+REPLAY_LEAD_SECONDS = Variable(
+    "REPLAY_LEAD_SECONDS",
+    number(0, 14_400),
+    "10",
+    "How much audio a stream's next worker hears again first, for context; kept in memory, 32 kB a second.",
+    "10",
 )
 AUTH_FAILURES_PER_MINUTE = Variable(
     "AUTH_FAILURES_PER_MINUTE",
@@ -317,7 +330,7 @@ DRAIN_SECONDS = Variable(
 def variables() -> list[Variable[object]]:
     """All of them, in the order in which they are written: above, then elsewhere."""
     found = [cast(Variable[object], value) for value in globals().values() if isinstance(value, Variable)]
-    modules = (env_overload, env_recorded, env_money, env_scripted)
+    modules = (env_control, env_overload, env_recorded, env_money, env_scripted)
     elsewhere = {id(value) for module in modules for value in vars(module).values()}
     return sorted(found, key=lambda variable: id(variable) in elsewhere)
 

@@ -1,13 +1,21 @@
 """One channel of a stream, as one stream of a worker: positions, the order of finals, what is billed.
 
 Sans-I/O, like the session that owns it. A lane has a name of its own on the wire and in the usage record.
+
+It outlives its worker: the end of its audio is on a tape, from which a worker is given what it has not had.
+A new worker hears some of it again; what that says of it is not said again, and is not billed again.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
+import msgspec
+
 from gateway.events import Transcript, UsageRange
+from gateway.rejoin import REMEMBERED_WORDS, Rejoin
+from gateway.tape import Tape
 from wire.messages import (
     BYTES_PER_SAMPLE,
     SAMPLE_RATE,
@@ -18,13 +26,24 @@ from wire.messages import (
     Final,
     Flush,
     Flushed,
+    Partial,
     Progress,
     ToWorker,
+    Word,
 )
 from wire.processed import most_samples, processed_ms
 
 # A longer frame is sent to the worker in pieces, so that one stream's hour does not hold up the others' tick.
 MAX_AUDIO_ITEM_BYTES = 32_000
+DEFAULT_LEAD_S = 10.0
+# Where nobody pauses, a replay begins at any chunk rather than later than this before the lead.
+REST_WITHIN = 20 * SAMPLE_RATE
+# So much of a replay is out at a time; a worker that many streams come to is sent only what it can use soon.
+REPLAY_AHEAD = 4 * SAMPLE_RATE
+# A stream that has been moved so often and got no further is the trouble itself.
+MAX_FRUITLESS_MOVES = 3
+# A worker that has so much to do for the lane and does none of it for so long is as good as gone.
+STALLED_SAMPLES, STALLED_S = 2 * SAMPLE_RATE, 5.0
 
 
 class OutOfOrder(Exception):
@@ -32,89 +51,223 @@ class OutOfOrder(Exception):
 
 
 class Lane:
-    def __init__(self, name: str, channel: int = 0) -> None:
+    def __init__(self, name: str, channel: int = 0, *, lead_s: float = DEFAULT_LEAD_S) -> None:
+        """`lead_s`: so much audio before what is not confirmed does a new worker hear first, since what it
+        makes of a word depends on what it has heard before."""
         self.name, self.channel = name, channel
         self.epoch = 1
         self.input_ms = 0  # of audio that the client sent
         self.billed_ms = 0
         self.flushes_asked = self.flushes_done = 0
         self.ending = self.ended = False
-        self.to_worker: list[ToWorker] = []
         self.usage: list[UsageRange] = []
-        self._sent = self._processed = 0  # samples
+        self._lead = int(lead_s * SAMPLE_RATE)
+        self._tape = Tape()
         self._held_back = b""
         self._complete = False
+        self._processed = self._confirmed = 0  # samples, by any worker
+        self._flushes: deque[tuple[int, int]] = deque()  # position and token, of what is on the tape
+        # With the worker it has now
+        self._chunk = 1
+        self._fed = self._worker_processed = 0  # samples
+        self._flush_fed = 0  # the last token
+        self._end_fed = False
+        self._abort: Abort | None = None
         self._next_index = 0  # of the worker's finals
+        self._rejoin: Rejoin | None = None
+        # What has been said
         self._held_final: Transcript | None = None
+        self._said: deque[str] = deque(maxlen=REMEMBERED_WORDS)
+        self._said_until_ms = 0
+        self._paused = True  # nobody has spoken since the last final
+        self._rests: deque[tuple[int, int]] = deque([(0, 0)])  # from where to where nobody spoke
+        # Moves
+        self._moves, self._moved_at = 0, -1
+        self._stall: tuple[object, float] | None = None
 
-    # ---- to the worker
+    # ---- from the client
 
     @property
     def sent(self) -> int:
-        return self._sent
+        """What there is of it for a worker, in samples."""
+        return self._tape.end
 
     @property
     def flushing(self) -> bool:
         return self.flushes_done < self.flushes_asked
 
-    def move(self) -> None:
-        """The next worker, or the same one again, counts its finals from 0 and its samples from `sent`."""
-        self._next_index = 0
-
     @property
-    def processed(self) -> int:
-        return self._processed
+    def waiting_samples(self) -> int:
+        return self._tape.end - self._processed
 
     def send_audio(self, pcm: bytes, input_ms: int) -> None:
         self.input_ms = input_ms
         # A resampler rounds up at its end. Until `end`, the worker must never have more than the client sent:
         # it counts samples only, and its record is to be no larger than ours.
-        pcm, most = self._held_back + pcm, max(0, most_samples(input_ms) - self._sent) * BYTES_PER_SAMPLE
+        pcm = self._held_back + pcm
+        most = max(0, most_samples(input_ms) - self._tape.end) * BYTES_PER_SAMPLE
         self._held_back = pcm[most:]
-        self._send(pcm[:most])
-
-    def _send(self, pcm: bytes) -> None:
-        for start in range(0, len(pcm), MAX_AUDIO_ITEM_BYTES):
-            piece = pcm[start : start + MAX_AUDIO_ITEM_BYTES]
-            self.to_worker.append(Audio(stream=self.name, epoch=self.epoch, position=self._sent, pcm=piece))
-            self._sent += len(piece) // BYTES_PER_SAMPLE
+        self._tape.append(pcm[:most])
 
     def flush(self) -> None:
         self.flushes_asked += 1
-        self.to_worker.append(Flush(stream=self.name, epoch=self.epoch, token=self.flushes_asked))
+        self._flushes.append((self._tape.end, self.flushes_asked))
 
     def end(self, input_ms: int) -> None:
         self.input_ms, self.ending = input_ms, True
-        self._send(self._held_back)
-        self.to_worker.append(End(stream=self.name, epoch=self.epoch, input_ms=input_ms))
+        self._tape.append(self._held_back)
 
     def abort(self) -> None:
         if not self.ended:
-            self.to_worker.append(Abort(stream=self.name, epoch=self.epoch, processed=self._processed))
+            self._abort = Abort(stream=self.name, epoch=self.epoch, processed=self._processed)
+
+    # ---- to the worker
+
+    def items_to_send(self) -> list[ToWorker]:
+        """What the worker has not had, as far as it may have it now."""
+        if self._abort is not None:
+            abort, self._abort, self.ended = self._abort, None, True
+            return [abort]
+        items: list[ToWorker] = []
+        if self.ended:
+            return items
+        most = self._tape.end
+        if self.catching_up:
+            most = min(most, self._worker_processed + REPLAY_AHEAD)
+        for position, token in self._flushes:
+            if token > self._flush_fed and position <= most:
+                self._feed(items, position)
+                items.append(Flush(stream=self.name, epoch=self.epoch, token=token))
+                self._flush_fed = token
+        self._feed(items, most)
+        if self.ending and not self._end_fed and self._fed == self._tape.end:
+            items.append(End(stream=self.name, epoch=self.epoch, input_ms=self.input_ms))
+            self._end_fed = True
+        return items
+
+    def _feed(self, items: list[ToWorker], until: int) -> None:
+        while self._fed < until:
+            after = min(until, self._fed + MAX_AUDIO_ITEM_BYTES // BYTES_PER_SAMPLE)
+            pcm = self._tape.read(self._fed, after)
+            items.append(Audio(stream=self.name, epoch=self.epoch, position=self._fed, pcm=pcm))
+            self._fed = after
+
+    # ---- from one worker to the next
 
     @property
-    def waiting_samples(self) -> int:
-        return self._sent - self._processed
+    def catching_up(self) -> bool:
+        """The worker has not got as far yet as another had."""
+        return self._worker_processed < self._processed
+
+    @property
+    def processed(self) -> int:
+        return self._processed
+
+    @property
+    def replay_from(self) -> int:
+        """Where a new worker is to begin: in the last pause before the lead, so that no word is cut."""
+        latest = max(0, self._confirmed - self._lead)
+        pauses = [min(until, latest) for since, until in self._rests if since <= latest]
+        if pauses and latest - pauses[-1] <= REST_WITHIN:
+            latest = pauses[-1]
+        return max(self._on_a_chunk(latest), self._tape.start)
+
+    def open_on(self, epoch: int, chunk: int) -> None:
+        """The worker that has taken it first, which takes so many samples at a time."""
+        self.epoch, self._chunk = epoch, max(1, chunk)
+
+    def go_on(self, epoch: int, start: int, chunk: int) -> None:
+        """Another worker, or the same one again, has taken it and hears it from `start` on."""
+        self.epoch, self._chunk = epoch, max(1, chunk)
+        self._fed = self._worker_processed = start
+        self._flush_fed = max(
+            (token for at, token in self._flushes if at <= start and token <= self.flushes_done), default=0
+        )
+        self._end_fed = False
+        self._next_index = 0
+        self._rejoin = Rejoin(self._said_until_ms, self._said) if start < self._tape.end else None
+
+    def start_over(self) -> None:
+        """What comes from here on is another speech: no worker hears what was before."""
+        self._tape = Tape(self._tape.end)
+        self._flushes.clear()
+        self._rests, self._paused = deque([(self._tape.end, self._tape.end)]), True
+
+    def may_move(self) -> bool:
+        """Counts, so it is to be asked once for each move."""
+        if self._processed > self._moved_at:
+            self._moves, self._moved_at = 0, self._processed
+        self._moves += 1
+        return self._moves <= MAX_FRUITLESS_MOVES
+
+    def stalled(self, now: float) -> bool:
+        """Whether the worker has long had something to do and done none of it. To be asked now and then."""
+        mark = (self.epoch, self._worker_processed, self.flushes_done)
+        idle = self._fed - self._worker_processed < STALLED_SAMPLES and not (self.flushing or self._end_fed)
+        if idle or self.ended or self._stall is None or self._stall[0] != mark:
+            self._stall = (mark, now)
+        return now - self._stall[1] >= STALLED_S
+
+    def _on_a_chunk(self, position: int) -> int:
+        """Chunks are counted from the last flush, or from the beginning."""
+        origin = max((at for at, _ in self._flushes if at <= position), default=0)
+        return position - (position - origin) % self._chunk
+
+    def _forget(self) -> None:
+        until = self.replay_from
+        self._tape.forget_before(until)
+        while len(self._rests) > 1 and self._rests[1][0] <= until:
+            self._rests.popleft()
+        # One of them stays: chunks are counted from it.
+        while (
+            len(self._flushes) > 1
+            and self._flushes[1][0] <= until
+            and self._flushes[1][1] <= self.flushes_done
+        ):
+            self._flushes.popleft()
+
+    # ---- from the worker
 
     @property
     def processed_ms(self) -> int:
         return processed_ms(self._processed, self.input_ms, complete=self._complete)
 
-    # ---- from the worker
-
-    def progress(self, processed: int) -> None:
+    def progress(self, processed: int, confirmed: int = 0) -> None:
         # A worker cannot have processed what it was not sent; believing it would bill what was not there.
-        self._processed = max(self._processed, min(processed, self._sent))
+        processed = min(processed, self._tape.end)
+        self._worker_processed = max(self._worker_processed, processed)
+        self._processed = max(self._processed, processed)
+        self._confirmed = max(self._confirmed, min(confirmed, processed))
+        if self._paused and self._rests[-1][1] < self._confirmed:
+            self._rest()
+        self._forget()
+
+    def _rest(self) -> None:
+        """Nobody has spoken between the last final and what is confirmed."""
+        since, until = self._rests[-1]
+        if self._said_until_ms * SAMPLE_RATE // 1000 > until:  # there was a final since then
+            self._rests.append((self._confirmed, self._confirmed))
+        else:
+            self._rests[-1] = since, self._confirmed
 
     def complete(self, item: Ended) -> None:
         """The worker has ended the stream."""
         self.progress(item.processed)
-        self._complete = self.ending and self._processed >= self._sent
+        self._complete = self.ending and self._processed >= self._tape.end
 
     def bill(self, *, at_least_ms: int = 1) -> None:
         if (to_ms := self.processed_ms) - self.billed_ms >= at_least_ms:
             self.usage.append(UsageRange(self.name, self.billed_ms, to_ms))
             self.billed_ms = to_ms
+
+    def partial(self, item: Partial) -> Partial | None:
+        """What there is to say of it."""
+        if self.catching_up:
+            return None
+        words = self._unsaid(item.words)
+        if len(words) == len(item.words):
+            return item
+        return msgspec.structs.replace(item, words=words, start_ms=words[0].start_ms) if words else None
 
     def final(self, item: Final) -> list[Transcript]:
         """The finals that may be said now. The last one before `Flushed` is the one to be marked, so until
@@ -122,17 +275,32 @@ class Lane:
         if item.index != self._next_index:
             raise OutOfOrder
         self._next_index += 1
+        words, start_ms = self._unsaid(item.words), item.start_ms
+        if self._rejoin is not None:
+            self._rejoin.remember(item.words)
+            if not words and not (
+                item.speech_final and item.end_ms > self._said_until_ms and not self._paused
+            ):
+                return []
+            if len(words) < len(item.words) or start_ms < self._said_until_ms:
+                start_ms = words[0].start_ms if words else item.end_ms
         due = self.release()
         self._held_final = Transcript(
             seq=0,  # the session's to give
-            words=item.words,
-            start_ms=item.start_ms,
+            words=words,
+            start_ms=start_ms,
             end_ms=item.end_ms,
             is_final=True,
             speech_final=item.speech_final,
             channel=self.channel,
         )
+        self._said.extend(word.text for word in words)
+        self._said_until_ms = max(self._said_until_ms, item.end_ms)
+        self._paused = item.speech_final
         return due + self.release() if self.flushes_done == self.flushes_asked else due
+
+    def _unsaid(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
+        return words if self._rejoin is None else self._rejoin.new_in(words)
 
     def flushed(self, item: Flushed) -> list[Transcript]:
         if not self.flushes_done < item.token <= self.flushes_asked:

@@ -44,6 +44,9 @@ OPEN_TIMEOUT_S = 2.0
 SEND_TIMEOUT_S = 2.0
 START_AGAIN_S = 1.0
 OPEN_ATTEMPTS = 3
+# Streams that may catch up on new workers at a time, so that those who were there before are not flooded.
+MOVES_AT_ONCE = 64
+LEAVING = (WorkerState.DRAINING, WorkerState.UNHEALTHY)
 
 
 class Receiver(Protocol):
@@ -52,6 +55,12 @@ class Receiver(Protocol):
     def receive_from_worker(self, item: ToGateway) -> None: ...
 
     def receive_worker_lost(self, stream: str) -> None: ...
+
+    def receive_worker_leaving(self, stream: str) -> None:
+        """The worker takes no new streams and would be rid of this one, if there is room elsewhere."""
+
+    def stalled(self, stream: str, now: float) -> bool:
+        """Whether the worker does nothing for the stream, though it should. Asked a few times a second."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ class Link:
     ) -> None:
         self.pool = Pool(silent_after_s=silent_after_s)
         self.heard_at: float | None = None
+        self.moves = asyncio.Semaphore(MOVES_AT_ONCE)
         self._layer = layer
         self._region = region
         self._clock = clock
@@ -148,12 +158,16 @@ class Link:
         receiver: Receiver,
         epoch: int = 1,
         start: int = 0,
+        replay_until: int = 0,
+        without: frozenset[str] = frozenset(),
     ) -> Placement:
-        """Find the stream a worker that has taken it. Raises `Unavailable` when there is none.
+        """Find the stream a worker that has taken it, none of those `without`. Raises `Unavailable` when
+        there is none.
 
-        A stream that has been open comes with a higher epoch and the position where it goes on.
+        A stream that has been open comes with a higher epoch and the position where it goes on; audio before
+        `replay_until` has been heard by a worker before.
         """
-        tried: frozenset[str] = frozenset()
+        tried = without
         refused: Refused | None = None
         for _ in range(OPEN_ATTEMPTS):
             heartbeat = self.pool.choose(options, tried)
@@ -172,6 +186,7 @@ class Link:
                     project=owner.project,
                     key=owner.key,
                     tags=owner.tags,
+                    replay_until=replay_until,
                 ),
                 receiver,
             )
@@ -307,6 +322,9 @@ class Link:
         self.pool.hear(heartbeat, self.heard_at)
         if heartbeat.state is WorkerState.STOPPED:
             self._lose(heartbeat.address, "stopped")
+        elif heartbeat.state in LEAVING and (worker := self._workers.get(heartbeat.address)):
+            for name, stream in list(worker.streams.items()):
+                stream.receiver.receive_worker_leaving(name)
 
     def _receive(self, envelope: Envelope) -> None:
         worker = self._workers.get(envelope.sender)
@@ -338,9 +356,17 @@ class Link:
             await asyncio.sleep(HOUSEKEEPING_S)
             for address in self.pool.silent(self._clock()):
                 self._lose(address, "silent")
+            self._leave_the_stalled()
             self._something_to_send.set()
             telemetry.streams_active.set(self.active)
             telemetry.workers_ready.set(len(self.pool.ready()))
+
+    def _leave_the_stalled(self) -> None:
+        now = self._clock()
+        for worker in list(self._workers.values()):
+            for name, stream in list(worker.streams.items()):
+                if stream.receiver.stalled(name, now):
+                    stream.receiver.receive_worker_leaving(name)
 
     async def _send_due(self) -> None:
         now = self._clock()

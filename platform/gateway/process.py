@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import cast
 
-from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.conf import settings
 
 from config import env
-from gateway import outbound, telemetry
+from gateway import control, outbound, telemetry
 from gateway.admission import Admission
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.callbacks import MAX_BODY_BYTES, MAX_WAITING, Callback
+from gateway.control import ControlDatabase
 from gateway.door import Door
 from gateway.errors import GatewayDraining, Unavailable
+from gateway.lane import DEFAULT_LEAD_S
 from gateway.link import Link
+from gateway.news import News
 from gateway.openings import Openings
 from gateway.outbound import Outbound
 from gateway.quotas import Account
@@ -42,13 +41,17 @@ from tenants.services.keys import touch_keys
 from wire.mailbox import Layer
 from wire.tasks import end
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
-PULL_EVERY_S = 0.3
 TOUCH_EVERY_S = 30.0
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How a stream that has lost its worker is brought to another."""
+
+    lead_s: float = DEFAULT_LEAD_S
+    move_within_s: float = 10.0
 
 
 @dataclass
@@ -65,18 +68,23 @@ class Process:
     max_streams: int
     trusted_proxy: bool
     openings: Openings = field(default_factory=Openings)
+    recovery: Recovery = field(default_factory=Recovery)
     draining: bool = False
-    pulled_at: float | None = None  # when the database last said what has changed
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def database(self) -> ControlDatabase:
+        return self.authenticator.database
 
     def start(self) -> None:
         """Begin everything. What Redis or PostgreSQL is needed for waits for it and says so in `/healthz`."""
         self.usage.start()
         self.callbacks.start()
         self.admission.start()
+        news = News(self.database, self.authenticator.keys, self.streams)
         self._tasks = [
             asyncio.create_task(self.link.start(), name="start link"),
-            asyncio.create_task(self._pull_changes_forever(), name="pull key changes"),
+            asyncio.create_task(news.pull_forever(self._show_usage), name="pull key changes"),
             asyncio.create_task(self._touch_keys_forever(), name="touch keys"),
         ]
 
@@ -108,22 +116,10 @@ class Process:
         else:
             self.callbacks.emit([what])
 
-    async def _pull_changes_forever(self) -> None:
-        moment: int | None = None
-        while True:
-            try:
-                changes = await in_database(selectors.changes_since, moment)
-                self.authenticator.keys.replace(changes.grants)
-                self.streams.apply(changes.grants, datetime.now(UTC))
-            except Exception as error:
-                log.warning("cannot apply key changes: %s", type(error).__name__)
-            else:
-                moment = changes.moment
-                self.pulled_at = time.monotonic()
-            telemetry.usage_waiting.set(self.usage.waiting)
-            telemetry.usage_spool_bytes.set(self.usage.spooled_bytes)
-            telemetry.usage_spool_broken.set(self.usage.broken)
-            await asyncio.sleep(PULL_EVERY_S)
+    def _show_usage(self) -> None:
+        telemetry.usage_waiting.set(self.usage.waiting)
+        telemetry.usage_spool_bytes.set(self.usage.spooled_bytes)
+        telemetry.usage_spool_broken.set(self.usage.broken)
 
     async def _touch_keys_forever(self) -> None:
         while True:
@@ -131,27 +127,19 @@ class Process:
             used = self.authenticator.take_used()
             if used:
                 try:
-                    await in_database(touch_keys, used)
+                    await self.database.ask(touch_keys, used)
                 except Exception as error:
                     log.warning("cannot note the use of keys: %s", type(error).__name__)
 
 
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
-
-
-async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """In a thread of our own: look-ups of keys do not queue behind a slow page of the console."""
-    return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
-
-
 async def find_grant(prefix: str) -> KeyGrant | None:
-    return await in_database(selectors.find_grant, prefix)
+    return await control.current().ask(selectors.find_grant, prefix)
 
 
 async def recorded_ms(account: Account, since: datetime) -> int:
     """The processed audio of the account in this region, from the usage record."""
     project_id = account.id if account.kind == "project" else None
-    return await in_database(
+    return await control.current().ask(
         processed_ms, account.tenant_id, since=since, region=settings.REGION, project_id=project_id
     )
 
@@ -179,6 +167,7 @@ def current() -> Process:
         authenticator=Authenticator(
             KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),
             Failures(per_minute=env.AUTH_FAILURES_PER_MINUTE.read()),
+            control.current(),
         ),
         admission=Admission.at(settings.REDIS_URL, settings.REGION, recorded_ms),
         usage=usage_emitter(),
@@ -191,6 +180,7 @@ def current() -> Process:
             usage_every_s=env.USAGE_EVERY_SECONDS.read(),
         ),
         max_streams=env.GATEWAY_MAX_STREAMS.read(),
+        recovery=Recovery(env.REPLAY_LEAD_SECONDS.read(), env.MOVE_WITHIN_SECONDS.read()),
         trusted_proxy=env.TRUSTED_PROXY.read(),
         openings=Openings(link.pool, env.OPENING_WAIT_SECONDS.read(), env.GATEWAY_MAX_HANDSHAKES.read()),
     )

@@ -18,12 +18,10 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from gateway.errors import (
-    EngineFailed,
     GatewayError,
     IdleTimeout,
     StreamError,
     StreamTooLong,
-    WorkerLost,
 )
 from gateway.events import (
     Answer,
@@ -51,7 +49,6 @@ from wire.messages import (
     Progress,
     SpeechStarted,
     ToGateway,
-    ToWorker,
 )
 
 MAX_BAD_MESSAGES = 20
@@ -186,20 +183,26 @@ class Session:
         elif isinstance(item, Flushed):
             self._say_finals(lane, lane.flushed(item))
         elif isinstance(item, SpeechStarted):
-            if self.features.vad_events:
+            if self.features.vad_events and not lane.catching_up:
                 self._to_client.append(SpeechBegan(item.at_ms, lane.channel))
         elif isinstance(item, Ended):
             self._ended(lane, item)
         elif isinstance(item, Failed):
             lane.progress(item.processed)
-            lane.ended = True  # the worker has freed the slot itself: there is nothing to abort
-            self.fail(EngineFailed(f"Reason: {item.code}."))
 
-    def receive_worker_lost(self, name: str) -> None:
-        """The worker of the lane with this name is gone."""
-        if self.state is not State.CLOSED and (lane := self._by_name.get(name)):
-            lane.ended = True
-            self.fail(WorkerLost())
+    def can_move(self, name: str, error: GatewayError) -> bool:
+        """Whether the lane is to go to another worker, now that its own has lost or left it. If it has been
+        moved too often for nothing, the stream fails with the error."""
+        lane = self._by_name[name]
+        if self.state is State.CLOSED or lane.ended:
+            return False
+        if lane.may_move():
+            return True
+        self.fail(error)
+        return False
+
+    def stalled(self, name: str, now: float) -> bool:
+        return self.state is not State.CLOSED and self._by_name[name].stalled(now)
 
     # ---- the clock and the house
 
@@ -273,10 +276,6 @@ class Session:
 
     # ---- what is to be sent
 
-    def items_to_send(self, lane: Lane) -> list[ToWorker]:
-        items, lane.to_worker = lane.to_worker, []
-        return items
-
     def next_message_to_send(self) -> ClientMessage | None:
         return self._to_client.pop(0) if self._to_client else None
 
@@ -294,16 +293,17 @@ class Session:
     # ---- inside
 
     def _progress(self, lane: Lane, item: Progress) -> None:
-        lane.progress(item.processed)
+        lane.progress(item.processed, item.confirmed)
         lane.bill(at_least_ms=int(self._limits.usage_every_s * 1000))
-        if self.features.utterance_end_ms is not None:
+        if self.features.utterance_end_ms is not None and not lane.catching_up:
             watch = self._pauses[lane.channel]
             ended_ms = watch.silence(lane.processed_ms, lane.speech_end_ms(item))
             if ended_ms is not None:
                 self._to_client.append(UtteranceEnd(ended_ms, lane.channel))
 
-    def _partial(self, lane: Lane, item: Partial) -> None:
-        if not self.features.interim_results:
+    def _partial(self, lane: Lane, heard: Partial) -> None:
+        item = lane.partial(heard) if self.features.interim_results else None
+        if item is None:
             return
         self._drop_unsent_partial(lane.channel)
         self._to_client.append(

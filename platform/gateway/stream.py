@@ -19,7 +19,7 @@ from gateway.audio.base import Decoder, Pcm
 from gateway.audio.decoders import decoder
 from gateway.audio.offload import in_thread
 from gateway.dialects import deepgram
-from gateway.errors import BadAudio, BadParameter, GatewayError, Unavailable
+from gateway.errors import BadAudio, BadParameter, EngineFailed, GatewayError, Unavailable, WorkerLost
 from gateway.events import (
     Answer,
     ClientMessage,
@@ -32,14 +32,15 @@ from gateway.events import (
     UsageRange,
 )
 from gateway.lane import Lane
-from gateway.link import Owner, Placement
+from gateway.link import Owner
 from gateway.parameters import ListenParameters
+from gateway.places import Places, Wish
 from gateway.process import Process
 from gateway.request_log import entry, kind, outcome
 from gateway.session import Limits, Session, State
 from metering.events import UsageEvent
 from tenants.access import KeyGrant
-from wire.messages import ToGateway
+from wire.messages import Failed, ToGateway
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,6 @@ class Stream:
         self._audio = audio or decoder(parameters.format)
         self._has_place = has_place
         self._earlier_ms = 0  # of audio in the format before this one
-        self._placements: dict[str, Placement] = {}
         self._finished = False
         self._called_back = 0
         self._billed = receipts.Billed()
@@ -77,11 +77,14 @@ class Stream:
         count = parameters.lanes
         names = [request_id] if count == 1 else [f"{request_id}.{channel}" for channel in range(count)]
         self.session = Session(
-            lanes=tuple(Lane(name, channel) for channel, name in enumerate(names)),
+            lanes=tuple(
+                Lane(name, channel, lead_s=house.recovery.lead_s) for channel, name in enumerate(names)
+            ),
             limits=limits or house.limits,
             features=parameters.features,
             now=time.monotonic(),
         )
+        self._places = Places(house.link, self.session, self, self.fail, house.recovery.move_within_s)
 
     # ---- opening
 
@@ -98,16 +101,18 @@ class Stream:
             if self.failure is not None:
                 raise self.failure
             for lane in self.session.lanes:
-                await self._place(lane, self.parameters)
+                await self._places.open(lane, self._wish(self.parameters))
+                if self.failure is not None:
+                    raise self.failure
         except BaseException:
-            self._give_back()
+            self._places.give_back()
             self.house.streams.remove(self)
             if not self._has_place:
                 self.house.admission.leave(self, opened=False)
             self._audio.close()
             raise
         self.house.admission.hand_over(self)
-        opened = self._placements[self.session.lanes[0].name].opened
+        opened = self._places.opened(self.session.lanes[0].name)
         self.about = About(
             request_id=self.id,
             region=self.house.region,
@@ -123,29 +128,16 @@ class Stream:
         )
         self.session.restart_clock(time.monotonic())
 
-    async def _place(self, lane: Lane, parameters: ListenParameters, **moved: int) -> None:
-        placement = await self.house.link.open(
-            lane.name, self._owner(parameters), parameters.options(), self, **moved
-        )
-        self._placements[lane.name] = placement
-        lane.epoch = placement.epoch
-        if self.failure is not None:
-            raise self.failure
-
-    def _owner(self, parameters: ListenParameters) -> Owner:
+    def _wish(self, parameters: ListenParameters) -> Wish:
         grant = self.grant
-        return Owner(str(grant.tenant_id), str(grant.project_id), str(grant.key_id), parameters.tags)
+        owner = Owner(str(grant.tenant_id), str(grant.project_id), str(grant.key_id), parameters.tags)
+        return Wish(owner, parameters.options())
 
     async def _check_callback(self) -> None:
         if self.parameters.callback:
             await self.house.outbound.check(self.parameters.callback)
             if self.house.callbacks.full:
                 raise Unavailable("Callbacks cannot be recorded at the moment.", retry_after_s=10)
-
-    def _give_back(self) -> None:
-        for lane in self.session.lanes:
-            if (placement := self._placements.pop(lane.name, None)) is not None:
-                self.house.link.give_back(placement, lane.processed)
 
     # ---- changing what was asked for
 
@@ -184,14 +176,7 @@ class Stream:
     async def _move(self, parameters: ListenParameters) -> None:
         self.session.bill()
         self.send_due()
-        self._give_back()
-        try:
-            for lane in self.session.lanes:
-                lane.move()
-                await self._place(lane, parameters, epoch=lane.epoch + 1, start=lane.sent)
-        except BaseException:
-            self._give_back()
-            raise
+        await self._places.change(self._wish(parameters))
 
     @property
     def processed_ms(self) -> int:
@@ -254,11 +239,21 @@ class Stream:
 
     def receive_from_worker(self, item: ToGateway) -> None:
         self.session.receive_from_worker(item)
+        if isinstance(item, Failed):
+            self._places.lost(item.stream, EngineFailed(f"Reason: {item.code}."))
+        self._places.look()
         self._woken()
 
-    def receive_worker_lost(self, lane: str) -> None:
-        self.session.receive_worker_lost(lane)
+    def receive_worker_lost(self, stream: str) -> None:
+        self._places.lost(stream, WorkerLost())
         self._woken()
+
+    def receive_worker_leaving(self, stream: str) -> None:
+        self._places.leave(stream, WorkerLost())
+
+    def stalled(self, stream: str, now: float) -> bool:
+        # Recorded audio yields to whoever speaks now, however long.
+        return not self.parameters.recorded and self.session.stalled(stream, now)
 
     def fail(self, error: GatewayError) -> None:
         self.failure = self.failure or error
@@ -271,7 +266,7 @@ class Stream:
         no worker has all of it yet, it fails at once: more of it would be billed and of no use to anybody."""
         if self.session.state is State.CLOSED:
             return False
-        if self.parameters.recorded or len(self._placements) < len(self.session.lanes):
+        if self.parameters.recorded or not self._places.complete:
             self.fail(error)
             return True
         begun = self.session.wind_up(error, time.monotonic())
@@ -338,10 +333,8 @@ class Stream:
     # ---- to the worker and the meter
 
     def send_due(self) -> None:
-        for lane in self.session.lanes:
-            if lane.to_worker and (placement := self._placements.get(lane.name)):
-                self.house.link.send(placement.address, self.session.items_to_send(lane))
-        if self._placements and (usage := self.session.usage_to_record()):
+        self._places.send_due()
+        if usage := self.session.usage_to_record():
             events = [self._usage_event(part) for part in usage]
             self._billed.add(events)
             self.house.usage.emit(events)
@@ -356,7 +349,7 @@ class Stream:
             to_ms=part.to_ms,
             model=self.about.model,
             region=self.about.region,
-            worker=self._placements[part.lane].opened.worker,
+            worker=self._places.opened(part.lane).worker,
             tags=self.parameters.tags,
             kind=kind(self.parameters),
             processed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -372,8 +365,7 @@ class Stream:
                 pass  # the client is gone, and its own server has not heard the rest
         self.send_due()
         self._audio.close()
-        for name, placement in self._placements.items():
-            self.house.link.release(placement.address, name)
+        self._places.release()
         self.house.streams.remove(self)
         self.house.admission.leave(self)
         reason = outcome(close)

@@ -29,11 +29,35 @@ open_seconds = Histogram(
     "Handshake received to stream accepted.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
+breakers_open = Gauge(
+    "stenogate_gateway_breaker_open",
+    "1 while nobody here asks this remote thing, because it does not answer.",
+    ["remote"],
+)
+control_database_silent = Gauge(
+    "stenogate_gateway_control_database_silent_seconds",
+    "How old the newest news of the control database is, or infinity.",
+)
+control_database_grace = Gauge(
+    "stenogate_gateway_control_database_grace_seconds",
+    "How much longer keys that are known here are served without the control database.",
+)
 key_lookups = Counter(
     "stenogate_gateway_key_lookups_total", "API key checks, by where the key was found.", ["from_"]
 )
 workers_ready = Gauge("stenogate_gateway_workers_ready", "Workers that take streams.")
 workers_lost = Counter("stenogate_gateway_workers_lost_total", "Workers that stopped answering or stopped.")
+streams_moved = Counter(
+    "stenogate_gateway_streams_moved_total", "Times that a stream had to change its worker, by why.", ["why"]
+)
+move_seconds = Histogram(
+    "stenogate_gateway_move_seconds",
+    "A stream without a worker until the next one has caught up.",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20),
+)
+replayed_seconds = Counter(
+    "stenogate_gateway_replayed_audio_seconds_total", "Audio that was sent again to another worker."
+)
 open_timeouts = Counter(
     "stenogate_gateway_open_timeouts_total", "Workers that did not answer an Open in time."
 )

@@ -50,6 +50,7 @@ class Open(Item, frozen=True, kw_only=True, omit_defaults=True):
     project: str = ""  # and `key`: a gateway of before did not say
     key: str = ""
     tags: tuple[str, ...] = ()
+    replay_until: int = 0  # audio before it was heard by another worker and comes faster than it was spoken
 
 
 class Audio(Item, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,6 +88,7 @@ class Opened(Item, frozen=True, kw_only=True, omit_defaults=True):
     model: str
     version: str
     arch: str
+    chunk: int = 0  # samples that the engine takes at a time; 0: a worker of before did not say
 
 
 class Refused(Item, frozen=True, kw_only=True, omit_defaults=True):

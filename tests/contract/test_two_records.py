@@ -13,14 +13,14 @@ import pytest
 
 from gateway.audio.base import AudioFormat, Decoder
 from gateway.audio.decoders import decoder
-from gateway.errors import ClientTooSlow
+from gateway.errors import ClientTooSlow, EngineFailed
 from gateway.events import CloseStream, UsageRange
 from gateway.lane import Lane
 from gateway.session import Features, Limits, Session, State
 from inference_worker.recording import Recorder
 from inference_worker.tests.house import DEADLINE_S, House, house
 from inference_worker.tests.logs import KEY, PROJECT, TENANT, Kept, counted, written
-from wire.messages import Ended, Failed, Open, StreamOptions, ToGateway
+from wire.messages import Abort, Ended, Failed, Open, StreamOptions, ToGateway
 
 LIMITS = Limits(idle_s=1000, max_s=3600, window_s=60, usage_every_s=0.2)
 RATES = (8_000, 11_025, 16_000, 22_050, 44_100, 48_000)
@@ -79,11 +79,10 @@ class Call:
         """As `Configure` with another model does."""
         self.session.bill()
         for lane in self.session.lanes:
-            lane.abort()
-        self.carry()
-        for lane in self.session.lanes:
-            lane.epoch += 1
-            lane.move()
+            self.house.say(Abort(stream=lane.name, epoch=lane.epoch, processed=lane.processed))
+            lane.start_over()
+            lane.go_on(lane.epoch + 1, lane.sent, self.house.worker.info.chunk_samples)
+        self.listen()
         self.place()
 
     def closes(self) -> None:
@@ -94,7 +93,7 @@ class Call:
     def carry(self) -> None:
         """To the worker what is for it, and back what it has said."""
         for lane in self.session.lanes:
-            self.house.say(*self.session.items_to_send(lane))
+            self.house.say(*lane.items_to_send())
         self.listen()
         self.usage += self.session.usage_to_record()
 
@@ -104,6 +103,8 @@ class Call:
             for item in said[self.heard.get("all", 0) :]:
                 if item.epoch == {lane.name: lane.epoch for lane in self.session.lanes}[item.stream]:
                     self.session.receive_from_worker(item)
+                    if isinstance(item, Failed):
+                        self.session.fail(EngineFailed())
             self.heard["all"] = len(said)
 
     async def until(self, true: Callable[[], bool]) -> None:

@@ -50,7 +50,7 @@ def close_stream(s: Session, now: float = 0) -> None:
 
 
 def to_worker(s: Session) -> list[ToWorker]:
-    return [item for lane in s.lanes for item in s.items_to_send(lane)]
+    return [item for lane in s.lanes for item in lane.items_to_send()]
 
 
 def words(text: str) -> tuple[Word, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from gateway.errors import EngineFailed
 from gateway.events import (
     Close,
     CloseStream,
     Finalize,
-    Problem,
     SpeechBegan,
     Summary,
     Transcript,
@@ -20,7 +20,6 @@ from wire.messages import (
     Audio,
     End,
     Ended,
-    Failed,
     Final,
     Flush,
     Flushed,
@@ -54,10 +53,10 @@ def test_each_channel_goes_to_its_own_lane() -> None:
     s = two_channels()
     s.receive_audio((LEFT, RIGHT), 1000)
     for lane, pcm in zip(s.lanes, (LEFT, RIGHT), strict=True):
-        items = s.items_to_send(lane)
+        items = lane.items_to_send()
         assert {item.stream for item in items} == {lane.name}
         assert b"".join(item.pcm for item in items if isinstance(item, Audio)) == pcm
-        assert s.items_to_send(lane) == []
+        assert lane.items_to_send() == []
 
 
 def test_finals_have_one_seq_over_all_channels() -> None:
@@ -82,7 +81,7 @@ def test_a_partial_makes_only_its_own_channels_partial_stale() -> None:
 def test_finalize_is_answered_by_every_channel() -> None:
     s = two_channels()
     s.receive(Finalize(), 0)
-    assert [s.items_to_send(lane) for lane in s.lanes] == [
+    assert [lane.items_to_send() for lane in s.lanes] == [
         [Flush(stream="s.0", epoch=1, token=1)],
         [Flush(stream="s.1", epoch=1, token=1)],
     ]
@@ -99,7 +98,7 @@ def test_the_stream_ends_when_every_channel_has_and_each_is_billed() -> None:
     s = two_channels()
     s.receive_audio((LEFT, RIGHT), 1000)
     s.receive(CloseStream(), 0)
-    assert [s.items_to_send(lane)[-1] for lane in s.lanes] == [
+    assert [lane.items_to_send()[-1] for lane in s.lanes] == [
         End(stream="s.0", epoch=1, input_ms=1000),
         End(stream="s.1", epoch=1, input_ms=1000),
     ]
@@ -114,23 +113,15 @@ def test_the_stream_ends_when_every_channel_has_and_each_is_billed() -> None:
     assert sorted(usage) == [("s.0", 0, 1000), ("s.1", 0, 1000)]
 
 
-def test_one_channel_that_fails_ends_the_stream_and_frees_the_other() -> None:
+def test_a_stream_that_fails_frees_every_channel() -> None:
     s = two_channels()
     s.receive_audio((LEFT, RIGHT), 1000)
+    s.lanes[1].items_to_send()
+    s.fail(EngineFailed())
     for lane in s.lanes:
-        s.items_to_send(lane)
-    s.receive_from_worker(Failed(stream="s.1", epoch=1, code="engine_failed", processed=0))
-    assert s.items_to_send(s.lanes[0]) == [Abort(stream="s.0", epoch=1, processed=0)]
-    assert s.items_to_send(s.lanes[1]) == []
-    assert isinstance(said(s)[-1], Problem)
-
-
-def test_a_lost_worker_of_one_channel_frees_the_other() -> None:
-    s = two_channels()
-    s.receive_worker_lost("s.0")
-    assert s.items_to_send(s.lanes[0]) == []
-    assert s.items_to_send(s.lanes[1]) == [Abort(stream="s.1", epoch=1, processed=0)]
-    assert s.close_to_send == Close(4503, "worker_lost")
+        assert lane.items_to_send() == [Abort(stream=lane.name, epoch=1, processed=0)]
+        assert lane.items_to_send() == []
+    assert s.close_to_send == Close(4500, "engine_failed")
 
 
 def test_the_window_is_full_when_one_channel_is_behind() -> None:
@@ -172,11 +163,11 @@ def test_what_a_resampler_rounds_up_is_held_back_until_the_end_and_billed_by_nob
     assert lane.sent == 175
     lane.send_audio(b"\x03\x00" * 2, 10)
     lane.end(10)
-    *audio, end = lane.to_worker
+    *audio, end = lane.items_to_send()
     assert b"".join(item.pcm for item in audio if isinstance(item, Audio)) == (
         b"\x01\x00" * 170 + b"\x02\x00" * 16 + b"\x03\x00" * 2
     )
-    assert [item.position for item in audio if isinstance(item, Audio)] == [0, 159, 175]
+    assert [item.position for item in audio if isinstance(item, Audio)] == [0]
     assert end == End(stream="s", epoch=1, input_ms=10)
 
 
@@ -203,5 +194,5 @@ def test_a_stream_that_is_broken_off_says_how_far_it_had_heard() -> None:
     lane.send_audio(b"\x01\x00" * 1600, 100)
     lane.progress(810)
     lane.abort()
-    assert lane.to_worker[-1] == Abort(stream="s", epoch=1, processed=810)
+    assert lane.items_to_send()[-1] == Abort(stream="s", epoch=1, processed=810)
     assert lane.processed_ms == 50

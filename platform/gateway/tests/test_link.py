@@ -102,6 +102,8 @@ class Ear:
 
     items: list[ToGateway] = field(default_factory=list)
     lost: int = 0
+    leaving: int = 0
+    stuck: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def receive_from_worker(self, item: ToGateway) -> None:
@@ -111,6 +113,13 @@ class Ear:
     def receive_worker_lost(self, stream: str) -> None:
         self.lost += 1
         self.changed.set()
+
+    def receive_worker_leaving(self, stream: str) -> None:
+        self.leaving += 1
+        self.changed.set()
+
+    def stalled(self, stream: str, now: float) -> bool:
+        return self.stuck
 
     async def something(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -138,7 +147,7 @@ async def pair(valkey_server: str) -> AsyncIterator[Pair]:
     gateway_layer, worker_layer = (
         RedisPubSubChannelLayer(hosts=[valkey_server], prefix="steno") for _ in range(2)
     )
-    link = Link(gateway_layer, REGION)
+    link = Link(gateway_layer, REGION, silent_after_s=2.0)
     await link.start()
     worker = HandWorker(worker_layer, await Mailbox.open(worker_layer, WORKER_PREFIX, dropped=lambda: None))
     yield Pair(link, worker)

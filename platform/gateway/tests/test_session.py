@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from gateway.errors import AccessRefused, BadMessage, ClientTooSlow
+from gateway.errors import AccessRefused, BadMessage, ClientTooSlow, EngineFailed, WorkerLost
 from gateway.events import (
     Close,
     Finalize,
@@ -16,7 +16,7 @@ from gateway.events import (
     Transcript,
     UsageRange,
 )
-from gateway.lane import MAX_AUDIO_ITEM_BYTES
+from gateway.lane import MAX_AUDIO_ITEM_BYTES, MAX_FRUITLESS_MOVES
 from gateway.session import MAX_BAD_MESSAGES, WIND_UP_S, Limits, State
 from gateway.tests.driving import (
     SECOND,
@@ -229,13 +229,17 @@ def test_a_bad_message_costs_an_error_and_many_cost_the_stream() -> None:
     assert len(said(s)) == MAX_BAD_MESSAGES
 
 
-def test_a_lost_worker_is_said_by_name() -> None:
+def test_a_stream_is_moved_as_long_as_that_helps() -> None:
     s = session()
-    s.receive_worker_lost("s")
-    s.receive_worker_lost("s")
+    hear(s, SECOND * 3, 0)
+    for processed in (0, 16_000):
+        s.receive_from_worker(Progress(stream="s", epoch=1, processed=processed, confirmed=0))
+        for _ in range(MAX_FRUITLESS_MOVES):
+            assert s.can_move("s", WorkerLost())
+    assert not s.can_move("s", WorkerLost())
     assert s.close_to_send == Close(4503, "worker_lost")
     assert len(said(s)) == 1
-    assert to_worker(s) == []
+    assert not s.can_move("s", WorkerLost())
 
 
 def test_a_failed_engine_bills_what_it_did_and_gives_up_the_held_final() -> None:
@@ -244,6 +248,8 @@ def test_a_failed_engine_bills_what_it_did_and_gives_up_the_held_final() -> None
     s.receive(Finalize(), 0)
     s.receive_from_worker(final(0))
     s.receive_from_worker(Failed(stream="s", epoch=1, code="engine_failed", processed=2 * 16_000))
+    assert said(s) == []
+    s.fail(EngineFailed())
     kinds = [type(m) for m in said(s)]
     assert kinds == [Transcript, Problem]
     assert s.usage_to_record() == [UsageRange("s", 0, 2000)]

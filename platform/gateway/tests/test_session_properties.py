@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import BadMessage, UpgradeRequired
+from gateway.errors import BadMessage, UpgradeRequired, WorkerLost
 from gateway.events import (
     AudioReceived,
     CloseStream,
@@ -102,7 +102,7 @@ def test_any_order_of_anything_never_raises_and_never_bills_twice(steps: list[ob
         elif step == "gone":
             s.receive_disconnect()
         elif step == "lost":
-            s.receive_worker_lost("s")
+            s.can_move("s", WorkerLost())
         elif step == "bad":
             s.receive_bad_message(BadMessage(), now)
         elif step == "wind up":

@@ -53,7 +53,15 @@ class HandLink:
         self.stream: Stream | None = None
 
     async def open(
-        self, stream: str, owner: Owner, options: StreamOptions, receiver: Any, epoch: int = 1, start: int = 0
+        self,
+        stream: str,
+        owner: Owner,
+        options: StreamOptions,
+        receiver: Any,
+        epoch: int = 1,
+        start: int = 0,
+        replay_until: int = 0,
+        without: frozenset[str] = frozenset(),
     ) -> Placement:
         if options.model == "nobody's":
             raise UnknownModel("Here are: m (en).")

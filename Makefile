@@ -55,7 +55,7 @@ check: dev
 
 # Those of the given names that were set, as they were set.
 set = $(foreach name,$(1),$(if $($(name)),$(name)='$($(name))'))
-BENCH_OPTIONS = $(call set,streams engine model right device threads rounds steps minutes seconds rows events)
+BENCH_OPTIONS = $(call set,streams engine model right device threads rounds steps minutes seconds rows events clients)
 
 bench: dev
 	@$(VENV_PYTHON) -m tests.benchmarks $(if $(only),only=$(only)) $(BENCH_OPTIONS)

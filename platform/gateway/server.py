@@ -40,6 +40,9 @@ MAX_FRAME_BYTES = 1024 * 1024
 DRAIN_S = 5.0
 # More than a look-up of the key and three tries at a worker may take, so that a refusal can still be said.
 HANDSHAKE_S = 15
+# Connections that wait to be accepted. With Twisted's 50 the kernel drops the others of a storm: they try
+# again after seconds of silence, instead of hearing at once when to.
+BACKLOG = 2048
 
 
 class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
@@ -198,7 +201,7 @@ def main() -> None:
     http.HTTPChannel = Channel  # type: ignore[misc]  # and Twisted's of every connection
     server = GatewayServer(
         application,
-        endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}"],
+        endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}:backlog={BACKLOG}"],
         # A stream ends by its own limit; Daphne's is a net under it.
         websocket_timeout=int(env.STREAM_MAX_SECONDS.read()) + 60,
         websocket_handshake_timeout=HANDSHAKE_S,

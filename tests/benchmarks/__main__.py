@@ -23,6 +23,7 @@ from tests.benchmarks import (
     machine,
     metering_ingest,
     reconcile,
+    reconnect_storm,
     worker_loop,
     worker_path,
 )
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
     "live_speech": live_speech.run,
     "metering_ingest": metering_ingest.run,
     "reconcile": reconcile.run,
+    "reconnect_storm": reconnect_storm.run,
     "worker_loop": worker_loop.run,
     "worker_path": worker_path.run,
 }
@@ -52,6 +54,7 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "device": (str, "takes cpu or cuda"),
     "threads": (int, "takes a whole number"),
     "rows": (_whole_numbers, "takes whole numbers, such as rows=10000,1000000"),
+    "clients": (int, "takes a whole number"),
     "events": (int, "takes a whole number"),
     "rounds": (int, "takes a whole number"),
     "steps": (int, "takes a whole number"),

@@ -20,6 +20,8 @@ HANDSHAKE_S = 30.0
 class Refused(Exception):
     """The handshake was not answered with 101."""
 
+    head = ""  # of the answer, if there was one
+
 
 def frame(opcode: int, payload: bytes) -> bytes:
     size = len(payload)
@@ -86,7 +88,9 @@ class Socket(asyncio.Protocol):
         if b" 101 " in head.partition(b"\r\n")[0]:
             self.opened.set_result(None)
             return True
-        self.opened.set_exception(Refused(head.partition(b"\r\n")[0].decode("latin-1")))
+        refused = Refused(head.partition(b"\r\n")[0].decode("latin-1"))
+        refused.head = head.decode("latin-1")
+        self.opened.set_exception(refused)
         self._transport.close()
         return False
 

@@ -1,0 +1,91 @@
+"""A thousand clients at the same moment, where there is room for twenty."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+
+from gateway.ramp import COME_BACK_UNTIL_S, SLOWEST_FULL
+from inference_worker.engines.scripted import SENTENCES, spoken
+from tests.acceptance.stack import Stack
+from tests.acceptance.tenant import Tenant
+from tests.benchmarks import storm_client
+from tests.benchmarks.storm_client import CLOSE_STREAM, Answer
+from tests.integration.sockets import SECOND, listening, rest, transcript
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+
+CLIENTS = 1000
+TENTH = SECOND[: len(SECOND) // 10]
+SAYS = ("More streams are opening than can be served in time.", "Every worker is full.")
+
+
+def knock(stack: Stack, key: str) -> Awaitable[Answer]:
+    where = urlsplit(stack.http_url)
+    return storm_client.knock(str(where.hostname), where.port or 0, key)
+
+
+async def speak(socket: ClientConnection, until: asyncio.Event) -> int:
+    """At the pace of speech; how many milliseconds it were."""
+    sent = 0
+    while not until.is_set():
+        await socket.send(TENTH)
+        sent += 100
+        await asyncio.sleep(0.1)
+    return sent
+
+
+async def test_everybody_is_let_in_or_told_when_to_come_back_and_who_is_in_hears_every_word(
+    scripted_stack: Stack, acme: Tenant
+) -> None:
+    over = asyncio.Event()
+    async with listening(scripted_stack, acme.key) as live:
+        speaking = asyncio.create_task(speak(live, over))
+        heard = asyncio.create_task(rest(live))
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(60):
+            answers = await asyncio.gather(*(knock(scripted_stack, acme.key) for _ in range(CLIENTS)))
+        inside = [answer for answer in answers if answer.socket is not None]
+        refused = [answer for answer in answers if answer.socket is None]
+        for answer in inside:
+            assert answer.socket is not None
+            answer.socket.send(CLOSE_STREAM)
+        async with asyncio.timeout(20):
+            ends = await asyncio.gather(*(answer.socket.closed for answer in inside if answer.socket))
+        over.set()
+        sent_ms = await speaking
+        await live.send(json.dumps({"type": "CloseStream"}))
+        async with asyncio.timeout(20):
+            messages, code, _ = await heard
+
+    assert set(ends) == {1000}
+    # As many as there is room for, not all at once.
+    first, *_, last = sorted(answer.at for answer in inside)
+    assert SLOWEST_FULL < len(inside) < 20
+    assert last - first > 0.5
+    assert {answer.status for answer in refused} == {503}
+    assert all(any(says in answer.says for says in SAYS) for answer in refused), refused[0]
+    # Those who come back come one after the other.
+    a_second = Counter(answer.retry_after_s for answer in refused)
+    assert min(a_second) >= 1
+    assert max(a_second) <= COME_BACK_UNTIL_S
+    assert max(a_second.values()) < CLIENTS / 10
+    # Nobody who was in has noticed.
+    assert code == 1000
+    wanted = [word.text for word in spoken(SENTENCES * 9) if word.end_ms <= sent_ms]
+    assert transcript(messages).split() == wanted
+    assert len(wanted) > 5
+
+
+async def test_who_comes_back_afterwards_is_let_in(scripted_stack: Stack, acme: Tenant) -> None:
+    async with asyncio.timeout(20):
+        while (answer := await knock(scripted_stack, acme.key)).socket is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+    answer.socket.send(CLOSE_STREAM)
+    assert await answer.socket.closed == 1000

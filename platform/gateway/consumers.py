@@ -35,6 +35,7 @@ from gateway.errors import (
 )
 from gateway.events import AudioReceived, ClientMessage, Close
 from gateway.parameters import ListenParameters
+from gateway.region_errors import RegionElsewhere
 from gateway.stream import Stream
 from tenants.access import Scope
 
@@ -47,6 +48,7 @@ class SocketConsumer(AsyncConsumer, ABC):
     """A consumer without a channel of its own: results reach it through the link, many streams at once."""
 
     channel_layer_alias = "none"
+    subprotocol: str | None = None  # to be echoed
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         # Not the inherited one, which makes a task for every message so as to listen to a channel as well:
@@ -81,9 +83,14 @@ class SocketConsumer(AsyncConsumer, ABC):
     async def refuse(self, error: GatewayError, request_id: str) -> None:
         """Answer the handshake with the error's status, and a body that says why."""
         telemetry.streams_refused.labels(error.code).inc()
-        body = self.refusal(error, request_id)
+        if isinstance(error, RegionElsewhere) and error.by_close:
+            await self.send({"type": "websocket.accept", "subprotocol": self.subprotocol})
+            await self.send({"type": "websocket.close", "code": error.close_code, "reason": error.address})
+            raise StopConsumer
+        body = {**self.refusal(error, request_id), **error.more}
         headers = [(b"content-type", b"application/json"), (b"dg-request-id", request_id.encode())]
         headers.append((b"dg-error", error.sentence.encode("ascii", "replace")))
+        headers += [(name.encode(), value.encode("latin-1")) for name, value in error.headers.items()]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
         if error.status == 401:
@@ -151,6 +158,8 @@ class StreamConsumer(SocketConsumer):
         authenticated = await house.authenticator.authenticate(
             self.scope, Scope.LISTEN, address, offered=self.credentials(self.scope)
         )
+        self.subprotocol = authenticated.subprotocol
+        house.regional.check(self.scope, authenticated.grant)
         parameters, self.dialect = self.understand(self.scope)
         idle_s = self.dialect.idle_s
         limits = house.limits if idle_s is None else replace(house.limits, idle_s=idle_s)

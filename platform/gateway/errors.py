@@ -45,6 +45,7 @@ class GatewayError(Exception):
     close_code = 1008
     retry_after_s: float | None = None
     headers: Mapping[str, str] = {}  # of the answer, beside those that every refusal has
+    more: Mapping[str, str] = {}  # of its body
 
     def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
         self.detail = detail

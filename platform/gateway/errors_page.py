@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gateway.door  # noqa: F401 - which has one
+import gateway.region_errors
 from gateway.billing_errors import BillingRefused
 from gateway.errors import AccessRefused, ChangeRefused, GatewayError, LimitReached
 from tenants.errors import AccessError

@@ -28,6 +28,7 @@ from gateway.openings import Openings
 from gateway.outbound import Outbound
 from gateway.quotas import Account
 from gateway.ramp import Pace
+from gateway.regional import Regional
 from gateway.session import Limits
 from gateway.streams import Streams
 from gateway.tasks import publish
@@ -70,7 +71,11 @@ class Process:
     openings: Openings = field(default_factory=Openings)
     recovery: Recovery = field(default_factory=Recovery)
     draining: bool = False
+    regional: Regional = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.regional = Regional(self.region)
 
     @property
     def database(self) -> ControlDatabase:
@@ -86,6 +91,10 @@ class Process:
             asyncio.create_task(self.link.start(), name="start link"),
             asyncio.create_task(news.pull_forever(self._show_usage), name="pull key changes"),
             asyncio.create_task(self._touch_keys_forever(), name="touch keys"),
+            asyncio.create_task(
+                self.regional.pull_forever(self.streams, self._room, lambda: self.database.current_at),
+                name="pull regions",
+            ),
         ]
 
     async def stop(self, within_s: float) -> None:
@@ -97,6 +106,7 @@ class Process:
         await self.usage.stop(within_s)
         await self.callbacks.stop(within_s)
         await end(self._tasks)
+        await self.regional.leave()
         await self.link.stop()
 
     def admit(self) -> None:
@@ -107,6 +117,11 @@ class Process:
             raise Unavailable("This gateway is full.", retry_after_s=2)
         if self.usage.full:
             raise Unavailable("Usage cannot be recorded at the moment.", retry_after_s=10)
+
+    def _room(self) -> tuple[int, int, bool]:
+        """Streams that this process would take, those that its region's workers would; whether it stops."""
+        own = 0 if self.draining else max(0, self.max_streams - len(self.streams))
+        return own, sum(h.capacity - h.active for h in self.link.pool.ready()), self.draining
 
     def call_back(self, what: Callback) -> None:
         """Have a customer's server told. Never waits."""

@@ -12,6 +12,8 @@ from gateway import process, telemetry
 from gateway.consumers import client_address
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed
 from gateway.recorded.exchange import ClientGone, Exchange, Receive, Send
+from gateway.region_errors import RecordedOff
+from regions import flags
 from tenants.access import KeyGrant, Scope
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class Application(ABC):
         telemetry.streams_refused.labels(error.code).inc()
         if exchange.started:
             raise error  # the server cuts the connection: half an answer must not look whole
-        await exchange.refuse(error, self.problem(error, exchange.request_id))
+        await exchange.refuse(error, {**self.problem(error, exchange.request_id), **error.more})
 
 
 async def authenticate(exchange: Exchange) -> KeyGrant:
@@ -57,4 +59,8 @@ async def authenticate(exchange: Exchange) -> KeyGrant:
     house = process.current()
     house.admit()
     address = client_address(exchange.scope, trusted_proxy=house.trusted_proxy)
-    return (await house.authenticator.authenticate(exchange.scope, Scope.LISTEN, address)).grant
+    grant = (await house.authenticator.authenticate(exchange.scope, Scope.LISTEN, address)).grant
+    house.regional.check(exchange.scope, grant)
+    if not house.regional.on(flags.RECORDED, grant):
+        raise RecordedOff()
+    return grant

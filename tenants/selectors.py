@@ -1,6 +1,6 @@
 """What is read about tenants.
 
-The first three are for gateways, which know no tenant before they have found the key: they go through
+The first four are for gateways, which know no tenant before they have found the key: they go through
 functions of the database that see past row-level security and give no more than this. Call them outside
 any scope; from async code through `channels.db.database_sync_to_async`.
 """
@@ -8,6 +8,7 @@ any scope; from async code through `channels.db.database_sync_to_async`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,6 +46,16 @@ def find_grant(prefix: str) -> KeyGrant | None:
     return _grant(row) if row is not None else None
 
 
+def find_grants(prefixes: Sequence[str]) -> list[KeyGrant]:
+    """The same of many keys at once, of those that there are."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_GRANT} FROM unnest(%s::text[]) wanted, tenants_find_grant(wanted)",  # noqa: S608
+            [list(prefixes)],
+        )
+        return [_grant(row) for row in cursor.fetchall()]
+
+
 def find_key(
     secret: str | None, *, scope: str | None = None, origin: str | None = None, now: datetime | None = None
 ) -> KeyGrant:
@@ -66,8 +77,9 @@ def changes_since(moment: int | None) -> Changes:
 
     A moment is a transaction number, not a time: below it everything is decided and seen. So no clock
     matters, and a change whose transaction is slow to commit comes when it has committed; the price is that
-    a change may come more than once. A caller that has not asked for a day must drop what it keeps and begin
-    again: older changes are not told.
+    a change may come more than once. A caller that could not ask for a while begins with None and reads again
+    what it keeps, with `find_grants`: changes of a day ago are not told any more, and behind another server
+    the numbers may be others.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -37,6 +37,8 @@ SQLSTATES: dict[str, tuple[Kind, str]] = {
     "23": (Kind.FATAL, "it breaks a rule: a duplicate, a tenant that is not there"),
     "42": (Kind.FATAL, "not allowed, or not there: not migrated"),
 }
+AWAY = ("08", "53", "57", "58")
+TOOK_TOO_LONG = "57014"
 # Those of the connection, which psycopg raises itself.
 NO_ANSWER = (psycopg.OperationalError, psycopg.InterfaceError)
 
@@ -81,6 +83,16 @@ def of_postgres(error: BaseException) -> Kind:
         if isinstance(one, psycopg.Error):
             return _of_sqlstate(one)
     return Kind.TRANSIENT if isinstance(error, OSError) else Kind.FATAL
+
+
+def postgres_is_away(error: BaseException) -> bool:
+    """Whether that was no answer, or that of a server that cannot serve. A deadlock is an answer."""
+    for one in _chain(error):
+        if isinstance(one, psycopg.Error):
+            if one.sqlstate is None:
+                return isinstance(one, NO_ANSWER)
+            return one.sqlstate.startswith(AWAY) and one.sqlstate != TOOK_TOO_LONG
+    return isinstance(error, OSError)
 
 
 def of_valkey(error: BaseException) -> Kind:

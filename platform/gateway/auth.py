@@ -1,9 +1,10 @@
 """Whose key is it? Reads the key, or a token of it, from a handshake or a request, checks it, and remembers
 the answer for seconds.
 
-Revocations are pulled from the database several times a second by every gateway process, so a key is
-refused everywhere within one second, cached or not, whatever the channel layer loses; its open streams
-are closed then. When the database cannot be asked for longer than a cached grant lives, nobody new gets in.
+Revocations are pulled from the database several times a second by every gateway process (`gateway.news`), so
+a key is refused everywhere within one second, cached or not, whatever the channel layer loses; its open
+streams are closed then. While the database cannot be asked, the keys that are known here are good as they
+were when it last answered, for a bounded time; others are refused by name, and may try again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 from uuid import UUID
 
 from gateway import telemetry, tokens
-from gateway.errors import AccessRefused, AuthUnavailable, TooManyFailures
+from gateway.control import ControlDatabase
+from gateway.errors import AccessRefused, ControlDatabaseUnreachable, TooManyFailures
 from tenants import access
 from tenants.access import KeyGrant
 from tenants.errors import AccessError, KeyMissing, OnHold, TokenNotAllowed
@@ -29,6 +31,7 @@ from tenants.errors import AccessError, KeyMissing, OnHold, TokenNotAllowed
 log = logging.getLogger(__name__)
 
 MAX_CACHED = 50_000
+MAX_UNKNOWN = 10_000  # apart, so that whoever guesses prefixes drives out no key that is known
 MAX_ADDRESSES = 50_000
 SCHEMES = ("token", "bearer")
 LOOK_UP_WITHIN_S = 4.0
@@ -99,17 +102,22 @@ class Failures:
 
 @dataclass
 class KeyCache:
-    """Grants by prefix, also that there is none. Many handshakes with one key cause one look-up."""
+    """Grants by prefix, also that there is none. Many handshakes with one key cause one look-up.
+
+    For `keep_s` it answers by itself. It keeps grants for longer, as true as the last news, for when nobody
+    else can answer; of those that are too many, the one goes that was looked up longest ago.
+    """
 
     find: Find
     keep_s: float
     clock: Callable[[], float] = time.monotonic
-    _grants: OrderedDict[str, tuple[KeyGrant | None, float]] = field(default_factory=OrderedDict)
+    _grants: OrderedDict[str, tuple[KeyGrant, float]] = field(default_factory=OrderedDict)
+    _unknown: OrderedDict[str, tuple[None, float]] = field(default_factory=OrderedDict)
     _asking: dict[str, asyncio.Task[KeyGrant | None]] = field(default_factory=dict)
 
     async def get(self, prefix: str) -> KeyGrant | None:
-        cached = self._grants.get(prefix)
-        if cached is not None and self.clock() - cached[1] < self.keep_s:
+        cached = self._fresh(prefix)
+        if cached is not None:
             telemetry.key_lookups.labels("cache").inc()
             return cached[0]
         task = self._asking.get(prefix)
@@ -121,27 +129,63 @@ class KeyCache:
         newest = self._grants.get(prefix)
         return newest[0] if newest is not None else found
 
+    def known(self, prefix: str) -> KeyGrant | None:
+        """Without asking anybody: the grant if there is a good one in the cache."""
+        cached = self._fresh(prefix)
+        return cached[0] if cached is not None else None
+
+    def remembered(self, prefix: str) -> KeyGrant | None:
+        """However long ago it was looked up: as it was by the last news."""
+        cached = self._grants.get(prefix)
+        return cached[0] if cached is not None else None
+
     def replace(self, grants: Iterable[KeyGrant]) -> None:
         """What has just been read counts, also against a look-up that is under way."""
         for grant in grants:
             asked = self._asking.pop(grant.prefix, None)
-            if asked is not None or grant.prefix in self._grants:
-                self._grants[grant.prefix] = (grant, self.clock())
+            missed = self._unknown.pop(grant.prefix, None)
+            if asked is not None or missed is not None or grant.prefix in self._grants:
+                self._keep(grant.prefix, grant)
 
-    def known(self, prefix: str) -> KeyGrant | None:
-        """Without asking anybody: the grant if there is a good one in the cache."""
-        cached = self._grants.get(prefix)
-        return cached[0] if cached is not None and self.clock() - cached[1] < self.keep_s else None
+    def prefixes(self) -> list[str]:
+        """Of all keys that are known, those looked up last first."""
+        return list(reversed(self._grants))
+
+    def doubt(self) -> None:
+        """Something may have changed that nobody told: whoever asks for a key has it looked up again."""
+        self._unknown.clear()
+        for prefix, (grant, _) in self._grants.items():
+            self._grants[prefix] = (grant, float("-inf"))
+
+    def forget(self, prefixes: Iterable[str]) -> None:
+        for prefix in prefixes:
+            self._grants.pop(prefix, None)
+
+    def _fresh(self, prefix: str) -> tuple[KeyGrant | None, float] | None:
+        cached = self._grants.get(prefix) or self._unknown.get(prefix)
+        return cached if cached is not None and self.clock() - cached[1] < self.keep_s else None
+
+    def _keep(self, prefix: str, grant: KeyGrant | None) -> None:
+        at = self.clock()
+        if grant is None:
+            self._grants.pop(prefix, None)
+            self._unknown[prefix] = (None, at)
+        else:
+            self._unknown.pop(prefix, None)
+            self._grants[prefix] = (grant, at)
+        while len(self._unknown) > MAX_UNKNOWN:
+            self._unknown.popitem(last=False)
+        while len(self._grants) > MAX_CACHED:
+            self._grants.popitem(last=False)
 
     async def _ask(self, prefix: str) -> KeyGrant | None:
         me = asyncio.current_task()
         try:
             grant = await self.find(prefix)
             if self._asking.get(prefix) is me:
-                self._grants[prefix] = (grant, self.clock())
-                self._grants.move_to_end(prefix)
-                while len(self._grants) > MAX_CACHED:
-                    self._grants.popitem(last=False)
+                self._keep(prefix, grant)
+                if grant is not None:
+                    self._grants.move_to_end(prefix)
             telemetry.key_lookups.labels("database").inc()
             return grant
         finally:
@@ -160,6 +204,7 @@ class Authenticated:
 class Authenticator:
     keys: KeyCache
     failures: Failures
+    database: ControlDatabase = field(default_factory=lambda: ControlDatabase(grace_s=0))
     _used: set[UUID] = field(default_factory=set)
 
     async def authenticate(
@@ -212,11 +257,16 @@ class Authenticator:
         return used
 
     async def _find(self, prefix: str, *, known_only: bool) -> KeyGrant | None:
-        if known_only:
-            return self.keys.known(prefix)
-        try:
-            async with asyncio.timeout(LOOK_UP_WITHIN_S):
-                return await self.keys.get(prefix)
-        except Exception as error:
-            log.warning("cannot look up an API key: %s", type(error).__name__)
-            raise AuthUnavailable() from None
+        if not self.database.away:
+            if known_only:
+                return self.keys.known(prefix)
+            try:
+                async with asyncio.timeout(LOOK_UP_WITHIN_S):
+                    return await self.keys.get(prefix)
+            except Exception as error:
+                log.warning("cannot look up an API key: %s", type(error).__name__)
+        grant = self.keys.remembered(prefix) if self.database.grace_left_s else None
+        if grant is None and not known_only:
+            raise ControlDatabaseUnreachable()
+        telemetry.key_lookups.labels("memory").inc()
+        return grant

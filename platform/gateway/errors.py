@@ -283,10 +283,11 @@ class UnknownModel(BadParameter):
     code = "unknown_model"
 
 
-class AuthUnavailable(Unavailable):
-    """The API key cannot be checked right now. Try again."""
+class ControlDatabaseUnreachable(Unavailable):
+    """The control database cannot be reached, and this needs it. Try again as Retry-After says."""
 
-    code = "auth_unavailable"
+    code = "control_database_unreachable"
+    retry_after_s = 5.0
 
 
 class GatewayDraining(Unavailable):

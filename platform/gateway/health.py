@@ -1,6 +1,7 @@
 """What the people on call look at: `/healthz` and `/metrics`.
 
-`/healthz` answers 200 when every part is ready, else 503, with a line for each part either way.
+`/healthz` answers 200 when every part is ready, else 503, with a line for each part either way. A part that
+is `weak` is away, and the gateway serves all the same, for a while.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from redis import asyncio as aioredis
 
 from config import env
 from config.celery import ALIVE_KEY
-from gateway import certificates, process
+from gateway import certificates, control, process
+from gateway.control import ControlDatabase
 from metering import health as billing
 from wire.messages import WorkerState
 
@@ -51,7 +53,9 @@ def _select_one() -> None:
 
 
 async def _database() -> str:
-    await process.in_database(_select_one)
+    if process.current().database.away:
+        raise NotReady("cannot be reached")
+    await control.in_thread(_select_one)
     return "answers"
 
 
@@ -75,9 +79,14 @@ async def _link() -> str:
 
 
 async def _keys() -> str:
-    pulled_at = process.current().pulled_at
-    if pulled_at is None or time.monotonic() - pulled_at > PULLED_WITHIN_S:
-        raise NotReady("revocations have not been read from the database in the last seconds")
+    database = process.current().database
+    if database.silent_s is None:
+        raise NotReady("revocations have never been read from the database")
+    if database.silent_s > PULLED_WITHIN_S:
+        raise NotReady(
+            f"revocations have not been read from the database for {database.silent_s:.0f} s; "
+            f"keys that are known are served for another {database.grace_left_s:.0f} s"
+        )
     return "revocations are current"
 
 
@@ -115,11 +124,26 @@ async def _line(name: str, check: Check) -> tuple[bool, str]:
 
 async def report() -> tuple[bool, str]:
     lines = await asyncio.gather(*(_line(name, check) for name, check in CHECKS.items()))
+    house = process.current()
     for name, (ok, _) in zip(CHECKS, lines, strict=True):
         parts_ready.labels(name).set(ok)
-    draining = process.current().draining
-    texts = [text for _, text in lines] + (["down  gateway: draining"] if draining else [])
-    return all(ok for ok, _ in lines) and not draining, "\n".join(texts) + "\n"
+    found = dict(zip(CHECKS, lines, strict=True))
+    forgiven = _forgiven(house.database) if not found["database"][0] or not found["keys"][0] else ()
+    texts = [_weak(text) if name in forgiven else text for name, (_, text) in found.items()]
+    if house.draining:
+        texts.append("down  gateway: draining")
+    ready = all(ok or name in forgiven for name, (ok, _) in found.items()) and not house.draining
+    return ready, "\n".join(texts) + "\n"
+
+
+def _forgiven(database: ControlDatabase) -> tuple[str, ...]:
+    """Without these it goes on for a while, as long as the control database is what is missing: nobody should
+    send its customers elsewhere, where it is missing as well."""
+    return ("database", "keys", "celery") if database.grace_left_s else ()
+
+
+def _weak(line: str) -> str:
+    return "weak" + line.removeprefix("down") if line.startswith("down") else line
 
 
 _certificates = certificates.Watch()

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from faults.kinds import GRPC, Kind, of_grpc, of_postgres, of_valkey
+from faults.kinds import GRPC, Kind, of_grpc, of_postgres, of_valkey, postgres_is_away
 
 
 @pytest.fixture
@@ -34,6 +34,26 @@ def test_a_postgres_that_is_not_there_may_come_back(nobody: int) -> None:
     with pytest.raises(psycopg.OperationalError) as raised:
         psycopg.connect(host="127.0.0.1", port=nobody, connect_timeout=2)
     assert of_postgres(raised.value) is Kind.TRANSIENT
+    assert postgres_is_away(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (psycopg.errors.AdminShutdown(""), True),
+        (psycopg.errors.CannotConnectNow(""), True),
+        (psycopg.errors.TooManyConnections(""), True),
+        (psycopg.InterfaceError("the connection is closed"), True),
+        (ConnectionRefusedError(), True),
+        (psycopg.errors.QueryCanceled(""), False),
+        (psycopg.errors.DeadlockDetected(""), False),
+        (psycopg.errors.UndefinedTable(""), False),
+        (psycopg.ProgrammingError("a mistake of ours"), False),
+        (KeyError(""), False),
+    ],
+)
+def test_no_answer_and_a_refusal_are_two_things(error: Exception, away: bool) -> None:
+    assert postgres_is_away(error) is away
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from gateway import tokens
 from gateway.auth import Authenticator, Credentials, Failures, KeyCache, credentials
-from gateway.errors import AccessRefused, AuthUnavailable, TooManyFailures
+from gateway.control import ControlDatabase
+from gateway.errors import AccessRefused, ControlDatabaseUnreachable, TooManyFailures
 from tenants import keytext
 from tenants.access import KeyGrant
 from tenants.errors import KeyMissing
@@ -219,7 +220,7 @@ async def test_a_database_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("gateway.auth.LOOK_UP_WITHIN_S", 0.01)
     house = House(grant())
     house.database.gate.clear()
-    with pytest.raises(AuthUnavailable):
+    with pytest.raises(ControlDatabaseUnreachable):
         await house.knock()
 
 
@@ -246,106 +247,141 @@ async def test_an_address_with_too_many_failures_waits_and_others_do_not() -> No
 async def test_failures_and_grants_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.auth.MAX_ADDRESSES", 10)
     monkeypatch.setattr("gateway.auth.MAX_CACHED", 10)
-    house = House()
+    monkeypatch.setattr("gateway.auth.MAX_UNKNOWN", 5)
+    secrets = [keytext.generate()[1] for _ in range(30)]
+    house = House(*(grant(secret) for secret in secrets))
+    for secret in secrets:
+        await house.knock(secret)
+    assert len(house.keys._grants) == 10
     for number in range(30):
         with pytest.raises(AccessRefused):
             await house.knock(keytext.generate()[1], address=f"10.0.0.{number}")
-    assert len(house.keys._grants) == 10
+    assert len(house.keys._unknown) == 5
+    # Whoever guesses drives out no key that is known.
+    assert house.keys.prefixes() == [secret[3:15] for secret in reversed(secrets[-10:])]
     assert len(house.authenticator.failures._times) == 10
 
 
-async def test_a_database_that_is_away_is_not_the_customers_fault() -> None:
-    house = House(grant())
+# ---- without the database
+
+
+GRACE_S = 900.0
+
+
+class Partitioned(House):
+    """One with a grace, whose database can be cut off. What News would do is done by hand."""
+
+    def __init__(self, *grants: KeyGrant, grace_s: float = GRACE_S) -> None:
+        super().__init__(*grants)
+        self.link = ControlDatabase(grace_s, clock=self.clock)
+        self.link.current_at = 0.0
+        self.authenticator.database = self.link
+
+    def cut_off(self, at: float) -> None:
+        self.link.current_at = self.clock.now = at
+        self.database.broken = True
+        while not self.link.away:
+            with pytest.raises(OSError, match="no route"), self.link.noting():
+                raise OSError("no route")
+
+
+async def refused(house: House, secret: str = SECRET, **how: Any) -> ControlDatabaseUnreachable:
+    with pytest.raises(ControlDatabaseUnreachable) as said:
+        await house.knock(secret, **how)
+    return said.value
+
+
+async def test_a_key_that_is_not_known_is_not_called_bad_when_nobody_can_be_asked() -> None:
+    house = Partitioned(grant())
     house.database.broken = True
-    for _ in range(5):
-        with pytest.raises(AuthUnavailable) as refused:
-            await house.knock()
-        assert "10.0.0.1" not in refused.value.sentence
-    house.database.broken = False
+    error = await refused(house)  # the very first look-up that fails
+    assert "10.0.0.1" not in error.sentence
+    house.cut_off(at=1.0)
+    asked = house.database.asked
+    for _ in range(100):
+        error = await refused(house)
+        assert (error.code, error.status, error.retry_after_s) == ("control_database_unreachable", 503, 5)
+    # Nobody waits for what does not answer, and none of it counts against the address.
+    assert house.database.asked == asked
+    assert house.authenticator.failures.wait_s("1.2.3.4") == 0
+
+
+async def test_a_known_key_is_served_to_the_last_second_of_the_grace_and_not_after_it() -> None:
+    house = Partitioned(grant())
+    known = await house.knock()
+    house.cut_off(at=1000.0)  # long after the cache would have looked it up again
+    for now in (1000.0, 1000.0 + GRACE_S - 0.1):
+        house.clock.now = now
+        assert await house.knock() == known
+    house.clock.now = 1000.0 + GRACE_S
+    await refused(house)
+
+
+async def test_before_the_breaker_opens_the_look_up_that_fails_falls_back_on_what_is_known() -> None:
+    house = Partitioned(grant())
+    known = await house.knock()
+    house.clock.now = house.link.current_at = 100.0
+    house.database.broken = True
+    assert not house.link.away
+    assert await house.knock() == known
+    await refused(house, OTHER_SECRET)
+
+
+async def test_what_was_known_is_checked_as_ever_without_the_database() -> None:
+    house = Partitioned(grant(expires_at=datetime.now(UTC) + timedelta(hours=1)))
+    known = await house.knock()
+    house.cut_off(at=1.0)
+    wrong = SECRET[:-1] + ("a" if SECRET[-1] != "a" else "b")
+    for changes, how, code in (
+        ({}, {"secret": wrong}, "key_unknown"),
+        ({}, {"needed": "keys:write"}, "scope_missing"),
+        ({"expires_at": datetime.now(UTC) - timedelta(seconds=1)}, {}, "key_expired"),
+        ({"revoked_at": datetime.now(UTC) - timedelta(seconds=1)}, {}, "key_revoked"),
+        ({"hold": "prepaid"}, {}, "prepaid_used_up"),
+    ):
+        house.keys.replace([replace(known, **changes)])
+        with pytest.raises(AccessRefused) as said:
+            await house.knock(**how, address=code)  # type: ignore[arg-type]
+        assert said.value.code == code
+
+
+async def test_a_token_of_a_known_key_opens_streams_without_the_database() -> None:
+    house = Partitioned(grant())
+    known = await house.knock()
+    token, foreign = tokens.issue(known), tokens.issue(grant(OTHER_SECRET))
+    house.cut_off(at=1.0)
+    assert (await house.knock(token)).key_id == known.key_id
+    await refused(house, foreign)
+
+
+async def test_an_address_that_guesses_is_told_to_wait_also_without_the_database() -> None:
+    house = Partitioned(grant())
+    await house.knock()
+    for _ in range(3):
+        with pytest.raises(AccessRefused):
+            await house.knock(OTHER_SECRET)
+    house.cut_off(at=1.0)
+    with pytest.raises(TooManyFailures):
+        await house.knock(OTHER_SECRET)
     await house.knock()
 
 
-# ---- access tokens
+async def test_without_a_grace_or_without_ever_having_had_news_nobody_is_served() -> None:
+    house = Partitioned(grant(), grace_s=0)
+    await house.knock()
+    house.cut_off(at=1.0)
+    await refused(house)
+    never = Partitioned(grant())
+    await never.knock()
+    never.cut_off(at=1.0)
+    never.link.current_at = None
+    await refused(never)
 
 
-async def test_a_token_opens_what_its_key_opens_in_every_place_a_key_may_be() -> None:
-    house = House(grant(scopes=frozenset({"listen", "keys:write"})))
-    token = tokens.issue(house.database.grants[PREFIX])
-    for scope in (
-        {"headers": [(b"authorization", b"Bearer " + token.encode())]},
-        {"headers": [(b"authorization", b"bearer " + token.encode())]},
-        {"headers": [], "subprotocols": ["bearer", token]},
-        {"headers": [], "subprotocols": ["token", token]},
-    ):
-        found = await house.authenticator.authenticate(scope, "listen", "1.2.3.4")
-        assert found.by_token
-        assert (found.grant.key_id, found.grant.scopes) == (
-            house.database.grants[PREFIX].key_id,
-            {"listen"},
-        )
-        assert found.subprotocol == next(iter(scope.get("subprotocols", [None])))
-    assert house.database.asked == 1
-
-
-async def test_a_token_ends_with_its_key_at_once() -> None:
-    house = House(grant())
-    token = tokens.issue(await house.knock())
-    await house.knock(token)
-    house.keys.replace([replace(house.database.grants[PREFIX], revoked_at=datetime.now(UTC))])
-    with pytest.raises(AccessRefused, match="revoked"):
-        await house.knock(token)
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "code", "status"),
-    [
-        ({"secret": "eyJnonsense"}, "token_malformed", 401),
-        ({"secret": "eyJ" + "x" * 100_000}, "token_malformed", 401),
-        ({"needed": "keys:write"}, "scope_missing", 403),
-        ({"origin": "https://b.example"}, "origin_not_allowed", 403),
-        ({"origin": None}, "origin_not_allowed", 403),
-    ],
-)
-async def test_what_a_token_does_not_open(kwargs: dict[str, Any], code: str, status: int) -> None:
-    mine = grant(scopes=frozenset({"listen", "keys:write"}), allowed_origins=frozenset({"https://a.example"}))
-    house = House(mine)
-    token = tokens.issue(mine)
-    await house.knock(token, origin="https://a.example")
-    with pytest.raises(AccessRefused) as refused:
-        await house.knock(**({"secret": token, "origin": "https://a.example"} | kwargs))
-    assert (refused.value.code, refused.value.status) == (code, status)
-
-
-async def test_bad_tokens_count_as_failures_and_a_token_of_a_key_in_use_goes_on_working() -> None:
-    house = House(grant())
-    old = tokens.issue(await house.knock(), ttl_s=1, now=datetime.now(UTC) - timedelta(seconds=2))
-    good = tokens.issue(house.database.grants[PREFIX])
-    for _ in range(3):
-        with pytest.raises(AccessRefused) as refused:
-            await house.knock(old)
-        assert refused.value.code == "token_expired"
-    with pytest.raises(TooManyFailures):
-        await house.knock(old)
-    await house.knock(good)
-
-
-async def test_where_only_a_key_will_do_a_token_is_told_so() -> None:
-    house = House(grant())
-    for secret, allowed in ((SECRET, True), (tokens.issue(house.database.grants[PREFIX]), False)):
-        scope = {"headers": [(b"authorization", b"Token " + secret.encode())]}
-        asked = house.authenticator.authenticate(scope, None, "1.2.3.4", tokens_allowed=False)
-        if allowed:
-            assert not (await asked).by_token
-        else:
-            with pytest.raises(AccessRefused) as refused:
-                await asked
-            assert (refused.value.code, refused.value.status) == ("token_not_allowed", 403)
-
-
-async def test_a_dialect_may_have_found_the_key_itself() -> None:
-    house = House(grant())
-    for secret in (SECRET, tokens.issue(house.database.grants[PREFIX])):
-        found = await house.authenticator.authenticate(
-            {"headers": []}, "listen", "1.2.3.4", offered=Credentials(secret, None)
-        )
-        assert found.grant.prefix == PREFIX
+async def test_a_key_that_was_unknown_may_have_been_issued_meanwhile() -> None:
+    house = Partitioned()
+    with pytest.raises(AccessRefused) as said:
+        await house.knock()
+    assert said.value.code == "key_unknown"
+    house.cut_off(at=1.0)
+    await refused(house)

@@ -8,7 +8,7 @@ import threading
 import pytest
 from django.test import RequestFactory
 
-from gateway import health, process
+from gateway import control, health, process
 from wire.messages import Heartbeat, WorkerState
 
 TOKEN = "a-token-of-this-test"
@@ -63,7 +63,7 @@ async def test_billing_that_takes_long_is_passed_over_and_holds_up_no_key(
             assert await status("127.0.0.1") == 200
         assert asked.wait(30)
         async with asyncio.timeout(30):
-            assert await process.in_database(lambda: "free") == "free"
+            assert await control.in_thread(lambda: "free") == "free"
     finally:
         done.set()
 
@@ -75,7 +75,7 @@ async def test_the_page_says_of_each_part_what_healthz_says(monkeypatch: pytest.
     async def broken() -> str:
         raise health.NotReady("it is away")
 
-    monkeypatch.setattr(health, "CHECKS", {"redis": works, "database": broken})
+    monkeypatch.setattr(health, "CHECKS", {"redis": works, "database": broken, "keys": works})
     monkeypatch.setattr(health, "_last", None)
     pool = process.current().link.pool
     for state in (WorkerState.STARTING, WorkerState.STARTING, WorkerState.READY):
@@ -101,3 +101,50 @@ async def test_the_page_says_of_each_part_what_healthz_says(monkeypatch: pytest.
         'stenogate_gateway_workers{state="draining"} 0.0',
     ):
         assert line in page.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "away", "weak", "down"),
+    [
+        (900, "database keys celery", {"database", "keys", "celery"}, set()),
+        (900, "keys", {"keys"}, set()),
+        (900, "celery", set(), {"celery"}),  # by itself it is somebody's work
+        (900, "database redis", {"database"}, {"redis"}),
+        (1, "database keys", set(), {"database", "keys"}),  # the grace is over
+        (900, "", set(), set()),
+    ],
+)
+async def test_without_the_control_database_it_stays_in_service_for_the_grace(
+    grace_s: float, away: str, weak: set[str], down: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(name: str) -> health.Check:
+        async def answer() -> str:
+            if name in away.split():
+                raise health.NotReady("it is away")
+            return "answers"
+
+        return answer
+
+    database = control.ControlDatabase(grace_s, clock=lambda: 100.0)
+    database.current_at = 90.0
+    monkeypatch.setattr(process.current().authenticator, "database", database)
+    monkeypatch.setattr(
+        health, "CHECKS", {name: check(name) for name in ("database", "redis", "celery", "keys")}
+    )
+    ready, text = await health.report()
+    states = {line.split()[1].rstrip(":"): line.split()[0] for line in text.splitlines()}
+    assert {name for name, state in states.items() if state == "weak"} == weak
+    assert {name for name, state in states.items() if state == "down"} == down
+    assert ready is (not down)
+
+
+async def test_a_gateway_that_has_never_had_news_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = control.ControlDatabase(900)
+    monkeypatch.setattr(process.current().authenticator, "database", database)
+    with pytest.raises(health.NotReady, match="never"):
+        await health._keys()
+    for _ in range(3):
+        with pytest.raises(ConnectionRefusedError), database.noting():
+            raise ConnectionRefusedError
+    with pytest.raises(health.NotReady, match="cannot be reached"):
+        await health._database()

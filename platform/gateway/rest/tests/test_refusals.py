@@ -142,7 +142,7 @@ def test_keys_that_cannot_be_looked_up_are_not_called_bad(house: House, acme: An
 
     house.authenticator.keys.find = away
     answer = Asker(acme.secret).get("/v1/models")
-    assert named(answer) == (503, "auth_unavailable")
+    assert named(answer) == (503, "control_database_unreachable")
     assert answer.headers["Retry-After"]
 
 

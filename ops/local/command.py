@@ -1,4 +1,4 @@
-"""The commands behind `make run`, `make stop` and `make clean`."""
+"""The commands behind `make run`, `make stop` and `make clean`, and those for what runs."""
 
 from __future__ import annotations
 
@@ -13,27 +13,39 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from config import env
-from ops.local import checks, dotenv, elsewhere, manage, postgres, running, stack
+from ops.local import ask, checks, dotenv, elsewhere, manage, postgres, running, stack
 from ops.local.console import Console
 from ops.local.errors import AlreadyRunning, LocalError
 from ops.local.running import Paths
 from ops.local.supervisor import StopRequested, Supervisor
 
+# What follows one of these is not ours to read.
+FOR_OTHERS = ("manage", "with", "sql", "valkey", "restart")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.local", description="Stenogate on this machine.")
-    parser.add_argument("command", choices=("run", "stop", "clean", "manage"))
+    parser.add_argument("command", choices=("run", "stop", "clean", *FOR_OTHERS))
     parser.add_argument(
         "--var", type=Path, default=stack.ROOT / "var", help="where data, logs and keys are kept"
     )
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # What follows `manage` is a command of manage.py, with options of its own.
-    upto = words.index("manage") + 1 if "manage" in words else len(words)
+    upto = next((place + 1 for place, word in enumerate(words) if word in FOR_OTHERS), len(words))
     given = parser.parse_args(words[:upto])
     paths, console = Paths(given.var.absolute()), Console()
+    rest = words[upto:]
     try:
-        if given.command == "manage":
-            manage.run(paths, words[upto:])
+        match given.command:
+            case "manage":
+                manage.run(paths, rest)
+            case "with":
+                ask.run(paths, rest)
+            case "sql":
+                return ask.sql(paths, rest)
+            case "valkey":
+                return ask.valkey(paths, rest)
+            case "restart":
+                return ask.restart(paths, rest, console)
         return {"run": run, "stop": stop, "clean": clean}[given.command](paths, console)
     except AlreadyRunning as error:
         console.line(f"  {error}")

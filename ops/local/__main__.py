@@ -1,5 +1,5 @@
-"""`python -m ops.local run | stop | clean | manage | with | sql | valkey | restart`: the service on this machine,
-from the wheels alone."""
+"""`python -m ops.local run | stop | clean | manage | with | sql | valkey | restart`: the service on this
+machine, from the wheels alone."""
 
 from __future__ import annotations
 

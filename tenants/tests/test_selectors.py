@@ -90,6 +90,14 @@ def prefixes(changes):
     return {grant.prefix for grant in changes.grants}
 
 
+def test_many_are_found_at_once_and_those_that_are_not_there_are_left_out(acme, rival):
+    prefixes = [acme.key.prefix, "nobody-has-it", rival.key.prefix]
+    found = {grant.prefix: grant for grant in selectors.find_grants(prefixes)}
+    assert found == {key.prefix: selectors.find_grant(key.prefix) for key in (acme.key, rival.key)}
+    assert {grant.tenant_id for grant in found.values()} == {acme.tenant.id, rival.tenant.id}
+    assert selectors.find_grants([]) == []
+
+
 @pytest.mark.django_db(transaction=True)
 def test_gateways_hear_of_what_matters_and_of_nothing_else(acme, rival):
     start = selectors.changes_since(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway import region_query
 from gateway.described import DESCRIBED
 
 HEADING = """# Parameters
@@ -43,12 +44,28 @@ EXAMPLES = {
 }
 
 
+EVERYWHERE = """
+## In every protocol
+
+The sockets of all protocols and the addresses for recordings understand these, too; see
+[regions](regions.md).
+
+| parameter | what it means | allowed | default |
+|---|---|---|---|
+"""
+
+
 def page() -> str:
-    return HEADING + "".join(
+    listen = "".join(
         f"| `{parameter.name}`{' (may be repeated)' if parameter.repeated else ''} | {parameter.means} "
         f"| {parameter.allowed} | {parameter.default} | `{EXAMPLES[parameter.name]}` |\n"
         for parameter in DESCRIBED
     )
+    everywhere = "".join(
+        f"| `{parameter.name}` | {parameter.means} | {parameter.allowed} | {parameter.default} |\n"
+        for parameter in region_query.DESCRIBED
+    )
+    return HEADING + listen + EVERYWHERE + everywhere
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gateway import described
+from gateway import described, region_query
 from gateway.query import Parameter
 from gateway.recorded import transcriptions
 from gateway.rest.operations import SCHEMES, Problem
 
 TAG = "audio"
 _SECURITY: list[dict[str, list[str]]] = [{name: []} for name in SCHEMES]
-RECORDED = (400, 401, 403, 408, 413, 415, 422, 429, 500, 503)
+RECORDED = (307, 400, 401, 403, 408, 413, 415, 422, 429, 500, 503)
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _TRANSCRIPT = {
     "type": "object",
@@ -55,7 +55,8 @@ _EXAMPLE = {
 
 
 def paths() -> dict[str, Any]:
-    query = [_parameter(parameter) for parameter in described.DESCRIBED]
+    everywhere = [_parameter(parameter) for parameter in region_query.DESCRIBED]
+    query = [*(_parameter(parameter) for parameter in described.DESCRIBED), *everywhere]
     return {
         "/v1/listen": {
             "get": _operation(
@@ -65,7 +66,7 @@ def paths() -> dict[str, Any]:
                 "`CloseStream` in text; results come as they are heard. The scope `listen` is needed.",
                 {
                     "101": {"description": "The stream is open. What is said on it is in docs/protocol.md."},
-                    **_refusals(400, 401, 403, 429, 503, content=_HANDSHAKE_PROBLEM),
+                    **_refusals(307, 400, 401, 403, 429, 503, content=_HANDSHAKE_PROBLEM),
                     **_refusals(426),
                 },
                 parameters=query,
@@ -115,6 +116,7 @@ def paths() -> dict[str, Any]:
                     },
                     **_refusals(*RECORDED, content=_OPENAI_PROBLEM),
                 },
+                parameters=everywhere,
                 body={"multipart/form-data": {"schema": _form(transcriptions.DESCRIBED)}},
             )
         },
@@ -182,6 +184,7 @@ def _refusals(*statuses: int, content: dict[str, Any] | None = None) -> dict[str
 
 
 REFUSED = {
+    307: "Another region takes it: `Location` says where, with the same path and query.",
     400: "Something in the request is not allowed; it is named.",
     401: "The key or token is missing or not good.",
     403: "The key lacks a scope, or may not be used from there.",

@@ -63,7 +63,7 @@ CERTIFICATE_ADDRESSES = Variable(
     addresses(16),
     "eu.stt.example.com,us.stt.example.com:8443",
     "Where clients are shown a TLS certificate, so that a gateway can say when each expires; 443 unless a "
-    "port is named. An https PUBLIC_URL is one of them by itself.",
+    "port is named. An https PUBLIC_URL and the addresses of regions are among them by themselves.",
     "",
 )
 RECEIPT_KEYS = Variable(

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TypeAlias
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
 LOOK_EVERY_S = 300.0
+MOST = 64
 
 Address: TypeAlias = tuple[str, int]
 
@@ -40,10 +41,11 @@ unreadable = Gauge(
 )
 
 
-def addresses() -> tuple[Address, ...]:
-    public = urlsplit(env.PUBLIC_URL.read())
-    own = [(public.hostname, public.port or 443)] if public.scheme == "https" and public.hostname else []
-    return tuple(dict.fromkeys([*own, *env.CERTIFICATE_ADDRESSES.read()]))
+def addresses(urls: Iterable[str]) -> tuple[Address, ...]:
+    """Of those of `urls` that speak TLS, and those that were named; no more than MOST."""
+    public = [one for one in map(urlsplit, urls) if one.scheme == "https"]
+    found = [(one.hostname, one.port or 443) for one in public if one.hostname]
+    return tuple(dict.fromkeys([*env.CERTIFICATE_ADDRESSES.read(), *found]))[:MOST]
 
 
 async def expiry(address: Address) -> datetime:
@@ -67,27 +69,37 @@ class Watch:
 
     def __init__(
         self,
-        where: Callable[[], Sequence[Address]] = addresses,
+        where: Callable[[], Sequence[Address]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._where, self._clock = where, clock
         self._at: float | None = None
+        self._known: set[Address] = set()
 
     async def refresh(self) -> None:
         if self._at is None or self._clock() - self._at >= LOOK_EVERY_S:
             self._at = self._clock()
-            await asyncio.gather(*(_look(address) for address in self._where()))
+            found = set(self._where())
+            for gone in self._known - found:
+                for gauge in (expires, unreadable):
+                    with suppress(KeyError):  # one that never showed a certificate has no date
+                        gauge.remove(named(gone))
+            self._known = found
+            await asyncio.gather(*map(look, found))
 
 
-async def _look(address: Address) -> None:
+def named(address: Address) -> str:
     host, port = address
-    named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def look(address: Address) -> None:
     try:
         until = await expiry(address)
     except (OSError, ValueError) as error:
         # What was known stays: it is as true as it was.
-        unreadable.labels(named).set(1)
-        log.warning("certificates: %s shows none (%s)", named, type(error).__name__)
+        unreadable.labels(named(address)).set(1)
+        log.warning("certificates: %s shows none (%s)", named(address), type(error).__name__)
     else:
-        unreadable.labels(named).set(0)
-        expires.labels(named).set(until.timestamp())
+        unreadable.labels(named(address)).set(0)
+        expires.labels(named(address)).set(until.timestamp())

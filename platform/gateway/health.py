@@ -146,7 +146,12 @@ def _weak(line: str) -> str:
     return "weak" + line.removeprefix("down") if line.startswith("down") else line
 
 
-_certificates = certificates.Watch()
+def _public() -> tuple[certificates.Address, ...]:
+    regions = process.current().regional.regions.values()
+    return certificates.addresses([env.PUBLIC_URL.read(), *(region.address for region in regions)])
+
+
+_certificates = certificates.Watch(_public)
 _billing = billing.Watch()
 # Not those that look up keys: however long the database takes for this, no stream waits for it.
 _billing_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="billing")

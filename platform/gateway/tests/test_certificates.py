@@ -103,13 +103,21 @@ async def test_it_looks_now_and_then_however_often_it_is_asked(tmp_path: Path) -
     assert looks == [0.0, 300.0]
 
 
-def test_the_public_address_is_one_of_them_when_it_speaks_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_address_that_is_one_no_longer_is_forgotten(tmp_path: Path) -> None:
+    now = 0.0
+    async with listening(certificate(tmp_path)) as address:
+        where = [address, ("name.invalid", 443)]
+        watch = Watch(lambda: where, lambda: now)
+        await watch.refresh()
+        assert told("unreadable", address) == 0
+        now, where = 300.0, []
+        await watch.refresh()
+    for one in (address, ("name.invalid", 443)):
+        assert told("unreadable", one) is told("expires_timestamp_seconds", one) is None
+
+
+def test_public_addresses_that_speak_tls_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CERTIFICATE_ADDRESSES", "b.example:8443")
-    for public, found in (
-        ("https://stt.example.com", ("stt.example.com", 443)),
-        ("https://b.example:8443/x", None),
-        ("http://stt.example.com", None),
-        ("", None),
-    ):
-        monkeypatch.setenv("PUBLIC_URL", public)
-        assert addresses() == (*([found] if found else []), ("b.example", 8443))
+    public = ["https://stt.example.com", "https://b.example:8443/x", "http://c.example", ""]
+    assert addresses(public) == (("b.example", 8443), ("stt.example.com", 443))
+    assert len(addresses(f"https://{number}.example" for number in range(1000))) == certificates.MOST

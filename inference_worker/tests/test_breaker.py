@@ -62,6 +62,6 @@ def test_an_engine_that_never_works_again_is_given_up() -> None:
     breaker = opened()
     probes = 0
     while not breaker.hopeless:
-        breaker.failed(0.0)
+        breaker.failed(breaker.retry_at)
         probes += 1
     assert probes == GIVES_UP_AFTER

@@ -26,6 +26,7 @@ class Breaker:
     longest_pause_s: float = LONGEST_PAUSE_S
     chance: Callable[[], float] = random.random
     retry_at: float = 0.0
+    _trial_until: float = 0.0
     _failures: int = 0  # in a row
     _tries: int = 0  # openings, and trials that failed, since it was closed
 
@@ -38,9 +39,10 @@ class Breaker:
         """0: ask, and say afterwards whether it `worked` or `failed`. Otherwise how long not to ask."""
         if not self.open:
             return 0.0
-        if now < self.retry_at:
-            return self.retry_at - now
-        self.retry_at = now + TRIAL_S
+        until = max(self.retry_at, self._trial_until)
+        if now < until:
+            return until - now
+        self._trial_until = now + TRIAL_S
         return 0.0
 
     def worked(self) -> None:
@@ -48,8 +50,12 @@ class Breaker:
 
     def failed(self, now: float) -> bool:
         """True if that opened it."""
-        was_open, self._failures = self.open, self._failures + 1
+        was_open = self.open
+        if was_open and now < self.retry_at:
+            return False  # somebody who asked before it opened
+        self._failures += 1
         if self.open:
+            self._trial_until = 0.0
             # At least half of it, so that open means open; the rest by chance, so that those who lost the
             # same server together do not try it together.
             longest = min(self.longest_pause_s, self.first_pause_s * 2 ** min(self._tries, 30))

@@ -5,7 +5,9 @@ process every few seconds: a gateway that is killed frees its places when its le
 open streams is added up at the same time, and a stream that has used up its day is ended by name.
 
 A refusal uses up nothing, so whoever waits as told finds a place; a stream that no worker takes gives its
-place and its opening back. While Redis is away nobody is let in, and what is open goes on.
+place and its opening back. While Redis is away nobody is let in, and what is open goes on: they are told so
+at once, by a breaker, and need not wait for it. While the usage record is away, the audio of the day is what
+was last known of it and what was let in since.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,9 +27,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from faults import kinds
+from faults.breaker import Breaker
+from faults.kinds import Kind
 from gateway import quota_scripts, quotas, telemetry
 from gateway.door import Holder
-from gateway.errors import LimitReached, Unavailable
+from gateway.errors import ControlDatabaseUnreachable, LimitReached, Unavailable
 from gateway.quotas import Account, Keys
 from tenants.access import KeyGrant
 from wire.tasks import end, stop_if_cancelled
@@ -42,6 +47,9 @@ BRING_WITHIN_S = 4.0
 MAX_CONNECTIONS = 16
 MAX_LEAVING = 20_000  # those beyond it end with their leases
 LEAVE_BATCH = 500
+MAX_REMEMBERED = 20_000  # accounts of which the audio of the day is known without Redis
+# So long the audio of a day counts that the usage record could not confirm; then it is asked again.
+UNCONFIRMED_FOR = timedelta(minutes=1)
 AWAY = (RedisError, OSError, TimeoutError)
 
 Left = tuple[str, tuple[Account, Account], bool]  # the lease, whose, and whether it had been opened
@@ -64,11 +72,13 @@ class Admission:
     lease_s: float = LEASE_S
     renew_every_s: float = RENEW_EVERY_S
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    breaker: Breaker = field(default_factory=lambda: Breaker(first_pause_s=0.5, longest_pause_s=5.0))
     _held: dict[str, _Held] = field(default_factory=dict)
     _owed: Counter[Account] = field(default_factory=Counter)  # processed audio that Redis has not heard of
     _leaving: deque[Left] = field(default_factory=lambda: deque(maxlen=MAX_LEAVING))
     _somebody_left: asyncio.Event = field(default_factory=asyncio.Event)
     _bringing: dict[str, asyncio.Task[bool]] = field(default_factory=dict)
+    _remembered: OrderedDict[str, int] = field(default_factory=OrderedDict)  # by Redis's key, with the day
     _task: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
@@ -174,15 +184,25 @@ class Admission:
         raise _unavailable()
 
     async def _ask(self, script: Any, keys: list[str], arguments: list[Any]) -> list[Any]:
+        if wait_s := self.breaker.wait_s(_clock()):
+            raise _unavailable(wait_s)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer: list[Any] = await script(keys, arguments)
         except AWAY as error:
-            telemetry.limit_errors.inc()
+            self._note(error)
             log.warning("limits: %s", type(error).__name__)
             raise _unavailable() from None
+        self.breaker.worked()
         stop_if_cancelled()
         return answer
+
+    def _note(self, error: Exception) -> None:
+        telemetry.limit_errors.inc()
+        if kinds.of_valkey(error) is Kind.FATAL:
+            self.breaker.worked()  # it is there
+        elif self.breaker.failed(_clock()):
+            log.error("limits: Redis does not answer, and is asked again after a pause")
 
     def _refusal(self, both: tuple[Account, Account], answer: list[Any]) -> LimitReached:
         what, index, wait_ms = answer[0].decode(), answer[1], answer[2]
@@ -211,14 +231,29 @@ class Admission:
             async with asyncio.timeout(BRING_WITHIN_S):
                 if await self.redis.exists(key):
                     return True  # brought between Redis's answer to the one who asks and now
-                used_ms = await self.recorded(account, quotas.midnight_before(now))
+                used_ms = self._remembered.get(key, 0)
+                try:
+                    # What this process knows may not have been recorded yet.
+                    used_ms = max(used_ms, await self.recorded(account, quotas.midnight_before(now)))
+                except Exception as error:
+                    if key not in self._remembered and not _is_away(error):
+                        raise
+                    log.warning("limits: the audio of the day is not confirmed: %s", type(error).__name__)
+                    keep = UNCONFIRMED_FOR
                 # Not if another gateway has done it meanwhile: it may have added to it since.
                 await self.redis.set(key, used_ms, nx=True, px=keep)
+                self._remember(key, used_ms)
         except Exception as error:
             telemetry.limit_errors.inc()
             log.warning("limits: cannot tell the audio of the day: %s", type(error).__name__)
             return False
         return True
+
+    def _remember(self, key: str, used_ms: int) -> None:
+        self._remembered[key] = used_ms
+        self._remembered.move_to_end(key)
+        while len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
 
     def _count(self, held: _Held) -> None:
         processed_ms = held.stream.processed_ms
@@ -246,7 +281,7 @@ class Admission:
                     await self.renew()
                     renew_at = loop.time() + self.renew_every_s
             except Exception as error:
-                telemetry.limit_errors.inc()
+                self._note(error)
                 log.warning("limits: leases not renewed: %s", type(error).__name__)
                 await asyncio.sleep(min(1.0, self.renew_every_s))
 
@@ -297,7 +332,12 @@ class Admission:
         except AWAY:
             self._owed.update(owed)
             raise
+        self.breaker.worked()
         for key, used_ms in zip(add, used, strict=True):
+            if used_ms >= 0:
+                self._remember(key, used_ms)
+            elif key in self._remembered:
+                self._remember(key, self._remembered[key] + add[key])
             self._judge(holders.get(key, []), used_ms, now)
 
     def _limited_holders(self, now: datetime) -> dict[str, list[tuple[Account, Holder]]]:
@@ -323,8 +363,19 @@ class Admission:
                     telemetry.limits_reached.labels("open_audio", account.kind).inc()
 
 
-def _unavailable() -> Unavailable:
-    return Unavailable("The limits of this account cannot be checked at the moment.")
+def _unavailable(wait_s: float | None = None) -> Unavailable:
+    return Unavailable("The limits of this account cannot be checked at the moment.", retry_after_s=wait_s)
+
+
+def _is_away(error: Exception) -> bool:
+    """Not one that is only slow: it may know of much that was used."""
+    if isinstance(error, TimeoutError):
+        return False
+    return isinstance(error, ControlDatabaseUnreachable) or kinds.postgres_is_away(error)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _or_none(limit: int | None) -> int:

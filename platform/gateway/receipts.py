@@ -13,6 +13,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from django.db import connection
 
+from gateway import control
 from metering.events import UsageEvent
 from metering.receipts import keys
 from metering.receipts.issue import issue
@@ -53,17 +54,20 @@ class Billed:
 async def ask(request_id: str, events: Sequence[UsageEvent]) -> Mapping[str, str] | None:
     """The receipt of a stream of which this was metered. Never raises, and takes no longer than a second."""
     global _under_way
-    if not events or not keys.signers():
+    database = control.current()
+    if not events or not keys.signers() or database.away:
         return None
     if _under_way >= THREADS + MAX_WAITING:
         log.warning("receipt of stream %s: too many are being made; it will be issued later", request_id)
         return None
     _under_way += 1
     try:
+        # That it takes too long for this is no sign that it is away.
         async with asyncio.timeout(WITHIN_S):
-            return await database_sync_to_async(_issue, thread_sensitive=False, executor=_threads)(
-                request_id, list(events)
-            )
+            with database.noting():
+                return await database_sync_to_async(_issue, thread_sensitive=False, executor=_threads)(
+                    request_id, list(events)
+                )
     except Exception as error:
         log.warning("receipt of stream %s: %s; it will be issued later", request_id, type(error).__name__)
         return None

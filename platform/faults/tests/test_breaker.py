@@ -58,3 +58,10 @@ def test_the_pauses_of_two_are_not_the_same_and_never_less_than_half() -> None:
     assert len(pauses) == 50
     assert min(pauses) >= 1
     assert max(pauses) <= 2
+
+
+def test_the_many_who_asked_before_it_opened_make_the_pause_no_longer() -> None:
+    breaker = opened(first_pause_s=4.0)
+    for _ in range(1000):
+        assert not breaker.failed(101.0)
+    assert breaker.wait_s(101.0) == 3

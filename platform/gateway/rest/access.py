@@ -16,7 +16,7 @@ from channels.db import database_sync_to_async
 from django.db import connection
 from django.http import HttpRequest
 
-from gateway import process
+from gateway import control, process
 from gateway.consumers import client_address
 from gateway.errors import Unavailable, UnknownId
 from tenants.access import KeyGrant, Scope
@@ -74,11 +74,13 @@ async def for_tenant(grant: KeyGrant, work: Callable[P, T], *args: P.args, **kwa
 async def in_thread(run: Callable[[], T]) -> T:
     """For work that opens its own scope, if it needs one, and ends by itself."""
     global _under_way
+    control.current().refuse_if_away()
     if _under_way >= THREADS + MAX_WAITING:
         raise Unavailable("Too many reports are being made at the moment.", retry_after_s=2)
     _under_way += 1
     try:
-        return await database_sync_to_async(run, thread_sensitive=False, executor=_threads)()
+        with control.current().noting():
+            return await database_sync_to_async(run, thread_sensitive=False, executor=_threads)()
     finally:
         _under_way -= 1
 
@@ -86,6 +88,7 @@ async def in_thread(run: Callable[[], T]) -> T:
 async def outside(run: Callable[[], T]) -> T:
     """For work that waits for somebody else's server, with a time limit of its own."""
     global _under_way_outside
+    control.current().refuse_if_away()
     if _under_way_outside >= OUTSIDE_MOST:
         raise Unavailable("The payment provider takes long to answer at the moment.", retry_after_s=10)
     _under_way_outside += 1

@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja.errors import HttpError, ValidationError
 
+from faults import kinds
 from gateway.billing_errors import BillingRefused
 from gateway.errors import (
     AccessRefused,
@@ -18,6 +19,7 @@ from gateway.errors import (
     BadParameter,
     BodyTooLarge,
     ChangeRefused,
+    ControlDatabaseUnreachable,
     GatewayError,
     InternalError,
     MethodNotAllowed,
@@ -87,7 +89,9 @@ def named_error(error: Exception) -> GatewayError:
     if isinstance(error, OperationalError | InterfaceError):
         if getattr(error.__cause__, "sqlstate", None) == "57014":  # the statement timeout
             return Unavailable("Adding this up takes too long. Ask for a shorter time.", retry_after_s=5)
-        return Unavailable("The database does not answer.", retry_after_s=5)
+        if kinds.postgres_is_away(error):
+            return ControlDatabaseUnreachable()
+        return Unavailable("The database is busy.", retry_after_s=5)
     return InternalError()
 
 

@@ -58,14 +58,14 @@ class Record:
         self.ms: dict[str, int] = {"project": 0, "plan": 0}
         self.asked: list[str] = []
         self.since: datetime | None = None
-        self.broken = False
+        self.broken: Exception | None = None
 
     async def __call__(self, account: Account, since: datetime) -> int:
         self.asked.append(account.kind)
         self.since = since
         await asyncio.sleep(0)
         if self.broken:
-            raise OSError("no database")
+            raise self.broken
         return self.ms[account.kind]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from gateway import admission
 from gateway.admission import Admission
-from gateway.errors import AudioLimitReached, Unavailable
+from gateway.errors import AudioLimitReached, ControlDatabaseUnreachable, Unavailable
 from gateway.quotas import accounts
 from gateway.tests.doors import (
     DEADLINE_S,
@@ -216,16 +216,72 @@ async def test_a_new_day_begins_at_nothing(gateway: Open, record: Record) -> Non
     assert record.since == today[0]
 
 
-async def test_without_the_usage_record_whoever_is_limited_by_it_waits(gateway: Open, record: Record) -> None:
+async def test_with_a_usage_record_that_is_broken_whoever_is_limited_by_it_waits(
+    gateway: Open, record: Record
+) -> None:
     door = await gateway()
-    record.broken = True
+    record.broken = TimeoutError()  # it is there, only slow, and may know of much
     who = grant(project=Limits(audio_hours_a_day=Decimal(1), streams_at_once=1))
     for _ in range(3):
         with pytest.raises(Unavailable):
             await door.enter(HandStream(who))
     await door.enter(HandStream(grant(plan=Limits(streams_at_once=1))))
-    record.broken = False
+    record.broken = None
     await door.enter(HandStream(who))
+
+
+@pytest.mark.parametrize("away", [ControlDatabaseUnreachable(), ConnectionRefusedError()])
+async def test_without_the_usage_record_what_was_last_known_and_let_in_since_counts(
+    gateway: Open, record: Record, away: Exception
+) -> None:
+    door = await gateway(started=False)
+    who = grant(plan=Limits(audio_hours_a_day=Decimal(1)))
+    record.ms["plan"] = HOUR_MS - 1000
+    first = HandStream(who, processed_ms=400)
+    await door.enter(first)
+    await door.renew()
+    record.broken = away
+    await _forget(door)  # and Redis has lost its memory, too
+    second = HandStream(who)
+    await door.enter(second)
+    second.processed_ms = 599
+    await door.renew()
+    assert (first.failure, second.failure) == (None, None)
+    second.processed_ms = 600
+    await door.renew()
+    assert isinstance(second.failure, AudioLimitReached)
+    with pytest.raises(AudioLimitReached):
+        await door.enter(HandStream(who))
+
+
+async def test_audio_that_nobody_could_confirm_is_asked_for_again_and_never_becomes_less(
+    gateway: Open, record: Record
+) -> None:
+    door = await gateway(started=False)
+    who = grant(plan=Limits(audio_hours_a_day=Decimal(1)))
+    record.broken = ConnectionRefusedError()
+    stream = HandStream(who, processed_ms=HOUR_MS - 1000)
+    await door.enter(stream)  # nothing is known of this day: it begins here
+    key = door.keys.audio(accounts(who)[1], door.now())
+    assert 0 < await door.redis.pttl(key) <= admission.UNCONFIRMED_FOR.total_seconds() * 1000
+    await door.renew()
+    record.broken = None
+    await door.redis.delete(key)  # its time is over
+    await door.enter(HandStream(who))
+    assert await door.redis.pttl(key) > 3_600_000  # confirmed, for the day
+    stream.processed_ms = HOUR_MS  # the record has none of it yet
+    await door.renew()
+    assert isinstance(stream.failure, AudioLimitReached)
+
+
+async def test_what_is_remembered_of_days_is_bounded(
+    gateway: Open, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MAX_REMEMBERED", 3)
+    door = await gateway(started=False)
+    for _ in range(10):
+        await door.enter(HandStream(grant(plan=Limits(audio_hours_a_day=Decimal(1)))))
+    assert len(door._remembered) == 3
 
 
 # ---- Redis away
@@ -252,7 +308,35 @@ async def test_with_redis_away_or_deaf_there_is_an_answer_in_time(
             assert {type(answer) for answer in answers} == {Unavailable}
             assert answers[0].status == 503  # type: ignore[union-attr]
             await door.request(grant())  # nothing to ask
+            # From here on nobody waits for it.
+            assert door.breaker.open
+            with pytest.raises(Unavailable) as refused:
+                await door.enter(HandStream(who))
+            assert 0 < (refused.value.retry_after_s or 0) <= 20
             await door.stop()
+
+
+async def test_the_breaker_closes_by_itself_when_redis_is_back(gateway: Open) -> None:
+    door = await gateway(renew_every_s=0.05)
+    await door.enter(HandStream(grant()))
+    loop = asyncio.get_running_loop()
+    while not door.breaker.open:
+        door.breaker.failed(loop.time())
+    door.breaker.retry_at = loop.time() + 3600  # no customer tries
+    await until(lambda: lets_in(door, grant()) if not door.breaker.open else _no())
+
+
+async def _no() -> bool:
+    return False
+
+
+async def test_that_redis_refuses_is_no_reason_not_to_ask_it(gateway: Open) -> None:
+    door, who = await gateway(started=False), grant(plan=Limits(requests_a_second=1))
+    await door.redis.set(door.keys.requests(accounts(who)[1]), "no list of moments")
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await door.request(who)
+    assert not door.breaker.open
 
 
 async def test_what_could_not_be_told_is_told_when_redis_is_back(gateway: Open) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from gateway import parameters, receipts
+from gateway import control, parameters, receipts
 from gateway.events import CloseStream, Summary
 from gateway.stream import Stream
 from gateway.tests.doors import grant
@@ -158,3 +158,15 @@ async def test_who_leaves_while_it_is_made_is_still_called_back_and_once(
     assert called_back(stream)["receipt"] is None
     assert await waiting is None
     assert called_back(stream)["type"] == "Metadata"
+
+
+async def test_without_the_database_nobody_waits_for_a_receipt(
+    acme: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = control.ControlDatabase(900)
+    monkeypatch.setattr(control, "current", lambda: database)
+    monkeypatch.setattr(receipts, "_issue", lambda *_: pytest.fail("it was asked"))
+    while not database.away:
+        with pytest.raises(ConnectionRefusedError), database.noting():
+            raise ConnectionRefusedError
+    assert await receipts.ask("r", [used(acme, 0, 5000)]) is None

@@ -7,16 +7,18 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import OperationalError
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from gateway import errors_page, tokens
+from gateway import control, errors_page, tokens
 from gateway.errors import Unavailable
-from gateway.rest.refusals import refuse
+from gateway.rest.refusals import named_error, refuse
 from gateway.rest.tests.conftest import Answer, Asker, House, key_of
 from tenants import errors as tenants_errors
-from tenants import selectors, services
+from tenants import keytext, selectors, services
 from tenants.access import TenantState
 from tenants.models import APIKey
 from tenants.scope import tenant_scope
@@ -163,3 +165,41 @@ def test_the_address_of_a_socket_says_that_it_is_one(client: Client, method: str
     answer = client.generic(method, path)
     assert (answer.status_code, answer["Allow"], answer["Upgrade"]) == (426, "GET", "websocket")
     assert answer.json()["err_code"] == "upgrade_required"
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (psycopg.OperationalError("connection refused at 10.0.0.1"), "control_database_unreachable"),
+        (psycopg.errors.AdminShutdown("10.0.0.1"), "control_database_unreachable"),
+        (psycopg.errors.QueryCanceled("SELECT of 10.0.0.1"), "unavailable"),
+        (psycopg.errors.DeadlockDetected("10.0.0.1"), "unavailable"),
+    ],
+)
+def test_a_database_that_is_away_has_a_name_and_one_that_is_busy_another(cause: Exception, code: str) -> None:
+    error = OperationalError(str(cause))
+    error.__cause__ = cause
+    said = named_error(error)
+    assert (said.code, said.status, said.retry_after_s) == (code, 503, 5)
+    assert "10.0.0.1" not in said.sentence
+
+
+def test_while_the_database_is_away_no_report_waits_for_it(
+    house: House, acme: Any, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = control.ControlDatabase(900)
+    while not database.away:
+        with pytest.raises(ConnectionRefusedError), database.noting():
+            raise ConnectionRefusedError
+    assert ask.secret is not None
+    known = selectors.find_grant(keytext.prefix_of(ask.secret) or "")
+
+    async def find(prefix: str) -> Any:
+        return known
+
+    monkeypatch.setattr(house.authenticator.keys, "find", find)
+    assert ask.get("/v1/projects").status == 200
+    monkeypatch.setattr(control, "current", lambda: database)
+    answer = ask.get("/v1/projects")
+    assert named(answer) == (503, "control_database_unreachable")
+    assert answer.headers["Retry-After"] == "5"

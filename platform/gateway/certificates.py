@@ -65,7 +65,7 @@ async def expiry(address: Address) -> datetime:
 
 
 class Watch:
-    """Looks at most every LOOK_EVERY_S seconds, at all addresses at once."""
+    """Looks at most every LOOK_EVERY_S seconds, or when the addresses change, at all of them at once."""
 
     def __init__(
         self,
@@ -77,9 +77,9 @@ class Watch:
         self._known: set[Address] = set()
 
     async def refresh(self) -> None:
-        if self._at is None or self._clock() - self._at >= LOOK_EVERY_S:
+        found = set(self._where())
+        if self._at is None or self._clock() - self._at >= LOOK_EVERY_S or found != self._known:
             self._at = self._clock()
-            found = set(self._where())
             for gone in self._known - found:
                 for gauge in (expires, unreadable):
                     with suppress(KeyError):  # one that never showed a certificate has no date

@@ -90,17 +90,20 @@ async def test_an_address_that_shows_none_is_told_and_holds_nobody_up(
     assert told("expires_timestamp_seconds", gone) == UNTIL.timestamp()  # what was known of it stays
 
 
-async def test_it_looks_now_and_then_however_often_it_is_asked(tmp_path: Path) -> None:
-    now, looks = 0.0, []
+async def test_it_looks_now_and_then_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks, where = 0.0, [], [("a.invalid", 443)]
 
-    def where() -> list[Address]:
-        looks.append(now)
-        return []
+    async def look(address: Address) -> None:
+        looks.append((now, address[0]))
 
-    watch = Watch(where, lambda: now)
+    monkeypatch.setattr(certificates, "look", look)
+    watch = Watch(lambda: where, lambda: now)
     for now in (0.0, 1.0, 299.0, 300.0, 301.0):  # noqa: B007 (the clock reads it)
         await watch.refresh()
-    assert looks == [0.0, 300.0]
+    assert looks == [(0.0, "a.invalid"), (300.0, "a.invalid")]
+    now, where = 302.0, [("b.invalid", 443)]
+    await watch.refresh()
+    assert looks[2:] == [(302.0, "b.invalid")]  # a new one is looked at at once
 
 
 async def test_an_address_that_is_one_no_longer_is_forgotten(tmp_path: Path) -> None:

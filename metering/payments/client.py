@@ -1,9 +1,11 @@
 """The provider's client, with a time limit on every call, and without retries of its own: what is said again
-is decided here."""
+is decided here. A breaker of each process stands before it: while nothing answers, nobody waits for it."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,9 +15,13 @@ import stripe
 from stripe._base_address import BaseAddresses
 
 from config import env
-from metering.payments.errors import NotConfigured, named
+from faults.breaker import Breaker
+from metering.payments.errors import Ambiguous, NotConfigured, PaymentsError, Unreachable, named
+
+log = logging.getLogger(__name__)
 
 CONNECT_S, ANSWER_S = 5.0, 20.0
+breaker = Breaker()
 # It would keep an id of this machine in the home folder, and send how long calls took.
 stripe.enable_telemetry = False
 
@@ -38,6 +44,31 @@ def provider_account() -> str:
 
 def is_live() -> bool:
     return "_live_" in (env.STRIPE_API_KEY.read() or "")
+
+
+def is_resting() -> bool:
+    """Nothing has answered of late, and nobody asks for now."""
+    return breaker.resting(time.monotonic())
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Around calls to the provider: the library's errors as ours; and, while it does not answer,
+    `Unreachable` before anything was said."""
+    if wait_s := breaker.wait_s(time.monotonic()):
+        raise Unreachable(retry_after=wait_s)
+    try:
+        with naming_errors():
+            yield
+    except Ambiguous:
+        if breaker.failed(time.monotonic()):
+            log.warning("Stripe does not answer, and is asked again after a pause")
+        raise
+    except PaymentsError:
+        breaker.worked()  # it has answered
+        raise
+    else:
+        breaker.worked()
 
 
 @contextmanager

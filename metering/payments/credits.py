@@ -49,7 +49,7 @@ def _account(tenant_hex: str, session: Session) -> Account:
 def _grant(account: Account, session: Session) -> None:
     payment = str(session.payment_intent)
     grants = client.connect().v1.billing.credit_grants
-    with client.naming_errors():
+    with client.asking():
         for one in grants.list({"customer": account.customer, "limit": 100}).auto_paging_iter():
             if client.noted(one.metadata, names.CREDIT) == payment:
                 return

@@ -49,7 +49,8 @@ def deliver_due(
     _doubt(now or timezone.now())
     for pair in _pairs(now or timezone.now()):
         with locks.alone(locks.SPEAKING, f"{pair.customer} {pair.meter}") as mine:
-            while mine and tried < limit and clock() < until:
+            # While nothing answers nothing is claimed, and so nothing counts as said that was not.
+            while mine and tried < limit and clock() < until and not client.is_resting():
                 intent = _claimed(pair, now or timezone.now())
                 if intent is None:
                     break
@@ -58,7 +59,7 @@ def deliver_due(
                 delivered += outcome is IntentState.DELIVERED
                 if outcome is IntentState.SENDING:
                     break  # away, or too much: the others of this customer would fare no better
-        if tried >= limit or clock() >= until:
+        if tried >= limit or clock() >= until or client.is_resting():
             break
     return delivered
 
@@ -121,7 +122,7 @@ def send(intent: MeterIntent) -> None:
     event's identifier is what makes it count once."""
     turns().take()
     currency = _currency(intent.tenant_id)
-    with client.naming_errors():
+    with client.asking():
         client.connect().v1.billing.meter_events.create(
             {
                 "event_name": names.event_name(intent.meter, currency),

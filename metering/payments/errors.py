@@ -4,7 +4,8 @@ PaymentsError
 ├── NotConfigured   no key
 ├── NoCustomer      the tenant is not a customer of the provider
 ├── Transient       it did not take it now: say it again
-│   └── RateLimited
+│   ├── RateLimited
+│   └── Unreachable not asked: nothing has answered of late
 ├── Ambiguous       nobody knows whether it took it: say the very same again
 ├── Duplicate       it had taken it before
 └── Permanent       it will never take it
@@ -19,6 +20,8 @@ import re
 from typing import ClassVar
 
 import stripe
+
+from faults.kinds import Kind
 
 CODES = {
     "archived_meter": "the meter was archived at Stripe: make it active again",
@@ -41,6 +44,7 @@ class PaymentsError(Exception):
     """Something went wrong with the payment provider."""
 
     code: ClassVar[str] = "payments"
+    kind: ClassVar[Kind] = Kind.FATAL
 
     def __init__(self, text: str | None = None) -> None:
         super().__init__(text or inspect.cleandoc(type(self).__doc__ or ""))
@@ -62,6 +66,7 @@ class Transient(PaymentsError):
     """Stripe did not take it for now."""
 
     code = "payments_transient"
+    kind = Kind.TRANSIENT
 
     def __init__(self, text: str | None = None, *, retry_after: float = 0) -> None:
         super().__init__(text)
@@ -74,10 +79,17 @@ class RateLimited(Transient):
     code = "payments_rate_limited"
 
 
+class Unreachable(Transient):
+    """Stripe has not answered of late, and is not asked before a pause is over."""
+
+    code = "payments_unreachable"
+
+
 class Ambiguous(PaymentsError):
     """Nobody knows whether Stripe took it."""
 
     code = "payments_ambiguous"
+    kind = Kind.TRANSIENT
 
 
 class Duplicate(PaymentsError):

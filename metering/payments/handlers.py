@@ -37,7 +37,7 @@ def _paid_or_not(event: WebhookEvent, now: datetime) -> str:
 
 def _checkout(event: WebhookEvent, now: datetime) -> str:
     """A page of the provider's that a customer has completed: read anew, since this may be an old picture."""
-    with client.naming_errors():
+    with client.asking():
         session = client.connect().v1.checkout.sessions.retrieve(str(_about(event)["id"]))
     if session.mode == "payment":
         return credits.take(session)
@@ -49,7 +49,7 @@ def _checkout(event: WebhookEvent, now: datetime) -> str:
 def _use_method(setup_intent: str) -> str:
     """What the customer has set up is what invoices are paid with."""
     stripe = client.connect().v1
-    with client.naming_errors():
+    with client.asking():
         setup = stripe.setup_intents.retrieve(setup_intent)
         if setup.status != "succeeded" or not setup.payment_method or not setup.customer:
             return "not set up yet"
@@ -113,7 +113,7 @@ def _meters(event: WebhookEvent) -> list[str]:
 
 def _fetched(event: WebhookEvent) -> dict[str, Any]:
     """A thin event says only that there is something."""
-    with client.naming_errors():
+    with client.asking():
         notification = client.connect().parse_event_notification_without_verification(
             json.dumps(event.payload)
         )

@@ -29,7 +29,7 @@ def portal_url(tenant_id: UUID, return_url: str = "") -> str:
     """Where the customer sees invoices and changes how it pays."""
     account = sync.ensured(tenant_id)
     back = _back(return_url)
-    with client.naming_errors():
+    with client.asking():
         session = client.connect().v1.billing_portal.sessions.create(
             {"customer": account.customer, "return_url": back}
         )
@@ -40,7 +40,7 @@ def setup_url(tenant_id: UUID, return_url: str = "") -> str:
     """Where the customer sets up what invoices are paid with."""
     account = sync.ensured(tenant_id)
     back = _back(return_url)
-    with client.naming_errors():
+    with client.asking():
         session = client.connect().v1.checkout.sessions.create(
             {
                 "mode": "setup",
@@ -61,7 +61,7 @@ def credit_url(tenant_id: UUID, amount: Decimal, return_url: str = "") -> str:
     if not LEAST <= amount <= MOST or amount != round(amount, places(account.currency)):
         raise AmountRefused()
     back = _back(return_url)
-    with client.naming_errors():
+    with client.asking():
         session = client.connect().v1.checkout.sessions.create(
             {
                 "mode": "payment",

@@ -100,7 +100,7 @@ def of_customer(customer: str) -> Account | None:
 def _owes(customer: str, now: datetime) -> bool:
     """An invoice that was to be paid and is not: its payment failed, its day is past, or it was given up."""
     invoices = client.connect().v1.invoices
-    with client.naming_errors():
+    with client.asking():
         for one in invoices.list({"customer": customer, "status": "open", "limit": 100}).auto_paging_iter():
             overdue = one.due_date is not None and one.due_date < now.timestamp()
             if one.attempt_count > 0 or overdue:

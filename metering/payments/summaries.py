@@ -18,7 +18,7 @@ def totals(account: Account, meter: str, start: datetime, end: datetime) -> int:
     if not account.customer:
         raise NoCustomer()
     meter_id = meter_id_of(meter, account.currency)
-    with client.naming_errors():
+    with client.asking():
         found = client.connect().v1.billing.meters.event_summaries.list(
             meter_id,
             {

@@ -69,19 +69,19 @@ class Sync:
 
     def _product(self) -> str:
         try:
-            with client.naming_errors():
+            with client.asking():
                 return self.api.v1.products.retrieve(names.PRODUCT_ID).id
         except Permanent as error:
             if error.reason != "resource_missing":
                 raise
-        with client.naming_errors():
+        with client.asking():
             self.api.v1.products.create({"id": names.PRODUCT_ID, "name": names.PRODUCT_NAME})
         self._told(f"product {names.PRODUCT_ID}")
         return names.PRODUCT_ID
 
     def _meter(self, meter: str, currency: str) -> str:
         event = names.event_name(meter, currency)
-        with client.naming_errors():
+        with client.asking():
             for one in self.api.v1.billing.meters.list({"limit": 100}).auto_paging_iter():
                 if one.event_name == event:
                     if one.status != "active":
@@ -103,7 +103,7 @@ class Sync:
     def _price(self, meter: str, currency: str) -> str:
         key = names.lookup_key(meter, currency)
         meter_id = self._known(names.meter_name(meter, currency))
-        with client.naming_errors():
+        with client.asking():
             found = self.api.v1.prices.list({"lookup_keys": [key], "active": True, "limit": 1}).data
             if found:
                 return found[0].id
@@ -128,7 +128,7 @@ class Sync:
         return found or self._once(name, lambda: self._customer(account, tenant))
 
     def _customer(self, account: Account, tenant: Tenant) -> str:
-        with client.naming_errors():
+        with client.asking():
             if self._customers is None:
                 # A list is up to date, a search is not. Once a run.
                 everybody = self.api.v1.customers.list({"limit": 100}).auto_paging_iter()
@@ -152,7 +152,7 @@ class Sync:
         self._once(name, lambda: self._subscription(account, tenant, customer, name))
 
     def _subscription(self, account: Account, tenant: Tenant, customer: str, name: str) -> str:
-        with client.naming_errors():
+        with client.asking():
             found, ended = self._subscribed(account.currency, customer)
             if found is None:
                 currency = account.currency

@@ -35,13 +35,16 @@ class Breaker:
         """Half open is open, but for the one who tries."""
         return self._failures >= self.opens_after
 
+    def resting(self, now: float) -> bool:
+        """Whether nobody may ask now."""
+        return self.open and now < max(self.retry_at, self._trial_until)
+
     def wait_s(self, now: float) -> float:
         """0: ask, and say afterwards whether it `worked` or `failed`. Otherwise how long not to ask."""
         if not self.open:
             return 0.0
-        until = max(self.retry_at, self._trial_until)
-        if now < until:
-            return until - now
+        if self.resting(now):
+            return max(self.retry_at, self._trial_until) - now
         self._trial_until = now + TRIAL_S
         return 0.0
 

@@ -13,5 +13,5 @@ def pause_s(tries: int, *, first_s: float, longest_s: float, chance: float | Non
     `chance` is a number from 0 to 1.
     """
     # Not 2**tries for any number of tries: that grows as long as the other side is away.
-    bound = min(longest_s, first_s * 2 ** min(max(tries, 1), 30))
+    bound = min(longest_s, first_s * 2.0 ** min(max(tries, 1), 30))
     return first_s + (random.random() if chance is None else chance) * (bound - first_s)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from metering.payments import deliver, sync
+from faults.breaker import Breaker
+from metering.payments import client, deliver, retries, sync
 from metering.payments.tests import books
 from metering.payments.tests.inbox import Inbox
 
@@ -20,6 +21,9 @@ def stripe(local_stripe: Any, monkeypatch: pytest.MonkeyPatch, db: None) -> Any:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", local_stripe.webhook_secret)
     # How often the provider may be called is tested for itself.
     monkeypatch.setattr(deliver.turns(), "take", lambda: None)
+    # So that what fails can be said again a second later.
+    monkeypatch.setattr(retries, "chance", lambda: 0.0)
+    monkeypatch.setattr(client, "breaker", Breaker(opens_after=100))
     local_stripe.control("clock", at="2026-11-01T00:00:00+00:00", stand=True)
     return local_stripe
 

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 import logging
+import socket
 import traceback
 from typing import Any
 
 import pytest
 import stripe as library
 
+from faults.breaker import OPENS_AFTER, Breaker
 from metering.payments import client
-from metering.payments.errors import NotConfigured, PaymentsError
+from metering.payments.errors import (
+    Ambiguous,
+    NotConfigured,
+    PaymentsError,
+    Permanent,
+    RateLimited,
+    Transient,
+    Unreachable,
+)
 
 
 def test_without_a_key_there_is_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +54,43 @@ def test_nothing_of_the_library_is_logged(stripe: Any, caplog: pytest.LogCapture
     with caplog.at_level(logging.INFO), pytest.raises(PaymentsError), client.naming_errors():
         client.connect().v1.customers.retrieve("cus_of_jane")
     assert "cus_of_jane" not in caplog.text
+
+
+def test_a_stripe_that_is_not_there_is_not_asked_before_a_pause_is_over(
+    stripe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "breaker", Breaker())
+
+    def ask() -> None:
+        with client.asking():
+            client.connect().v1.customers.list({"limit": 1})
+
+    with socket.socket() as taken:  # ours, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        with monkeypatch.context() as away:
+            away.setenv("STRIPE_API_BASE", f"http://127.0.0.1:{taken.getsockname()[1]}")
+            for _ in range(OPENS_AFTER):
+                with pytest.raises(Ambiguous):
+                    ask()
+    assert client.is_resting()
+    with pytest.raises(Unreachable) as refused:
+        ask()  # though it is there now
+    assert 0 < refused.value.retry_after <= 1
+    client.breaker.retry_at = 0.0
+    ask()
+    ask()
+    assert not client.breaker.open
+
+
+def test_that_stripe_refuses_is_an_answer(stripe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "breaker", Breaker())
+    for status, kind in ((404, Permanent), (429, RateLimited), (401, Transient)):
+        if status != 404:
+            stripe.control("faults", path="/v1/customers/*", kind="status", status=status, times=OPENS_AFTER)
+        for _ in range(OPENS_AFTER):
+            with pytest.raises(kind), client.asking():
+                client.connect().v1.customers.retrieve("cus_nobody")
+    assert not client.breaker.open
 
 
 def test_the_library_keeps_nothing_of_this_machine() -> None:

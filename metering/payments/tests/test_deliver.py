@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from faults.breaker import OPENS_AFTER, Breaker
 from metering import outbox
 from metering.ledger.accounts import account_of
 from metering.models import MeterIntent
@@ -87,6 +88,24 @@ def test_what_failed_is_said_again_and_counts_once(
     assert deliver.deliver_due(now=later) == 4
     assert (received(stripe, acme), received(stripe, rival)) == (ACME, RIVAL)
     assert {one.attempts for one in intents(acme)} == {2}
+
+
+def test_while_nothing_answers_nothing_is_claimed_and_all_of_it_is_sent_when_something_does(
+    filled: None, stripe: Any, acme: Any, rival: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "breaker", Breaker())
+    stripe.control("down")
+    assert deliver.deliver_due(now=NEXT) == 0
+    every = intents(acme) + intents(rival)
+    assert sum(intent.attempts for intent in every) == OPENS_AFTER < len(every)
+    # Those that were not said may be said for as long as they could before.
+    assert all(intent.first_sent_at is None for intent in every if not intent.attempts)
+    assert deliver.deliver_due(now=NEXT + SECOND) == 0
+    assert sum(intent.attempts for intent in intents(acme) + intents(rival)) == OPENS_AFTER
+    stripe.control("up")
+    client.breaker.retry_at = 0.0  # its pause is over
+    assert deliver.deliver_due(now=NEXT + 2 * SECOND) == 4
+    assert (received(stripe, acme), received(stripe, rival)) == (ACME, RIVAL)
 
 
 def test_a_429_is_obeyed(filled: None, stripe: Any, acme: Any) -> None:

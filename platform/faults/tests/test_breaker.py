@@ -23,8 +23,11 @@ def test_open_it_lets_nobody_through_until_the_pause_is_over_and_then_one() -> N
     breaker = opened(first_pause_s=4.0)
     assert breaker.wait_s(100.0) == 4
     assert breaker.wait_s(103.0) == 1
+    assert breaker.resting(103.9)
+    assert not breaker.resting(104.0)
     assert breaker.wait_s(104.0) == 0
     assert breaker.open
+    assert breaker.resting(104.0)
     assert breaker.wait_s(104.0) == TRIAL_S
 
 

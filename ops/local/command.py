@@ -13,14 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from config import env
-from ops.local import ask, checks, dotenv, elsewhere, manage, postgres, running, stack
+from ops.local import ask, checks, dotenv, down, elsewhere, manage, postgres, regions, running, stack
 from ops.local.console import Console
 from ops.local.errors import AlreadyRunning, LocalError
 from ops.local.running import Paths
 from ops.local.supervisor import StopRequested, Supervisor
 
 # What follows one of these is not ours to read.
-FOR_OTHERS = ("manage", "with", "sql", "valkey", "restart")
+FOR_OTHERS = ("manage", "with", "sql", "valkey", "restart", "regions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return ask.valkey(paths, rest)
             case "restart":
                 return ask.restart(paths, rest, console)
+            case "regions":
+                return regions.main(regions.paths_of(paths.var), rest, console)
         return {"run": run, "stop": stop, "clean": clean}[given.command](paths, console)
     except AlreadyRunning as error:
         console.line(f"  {error}")
@@ -79,7 +81,7 @@ def run(paths: Paths, console: Console) -> int:
             if not supervisor.stops:  # else it failed because it is being stopped
                 raise
         finally:
-            _take_down(paths, console, supervisor)
+            down.everything(paths, console, supervisor)
     return 0
 
 
@@ -133,21 +135,16 @@ def _announce(
         console.line(f"  Stripe    {facts['stripe_url']}   a local one: no money moves")
     if facts["api_key"]:
         console.line(f"  API key   {facts['api_key']}")
-    console.line(f"  Logs      {_short(paths.log)}/   (these facts, for scripts: {_short(paths.demo)})")
+    console.line(
+        f"  Logs      {stack.short(paths.log)}/   (these facts, for scripts: {stack.short(paths.demo)})"
+    )
     console.line(f"\nTry it, in another terminal:\n  {_example(given, facts)}")
     console.line("\nCtrl-C ends it; so does `make stop`.\n")
 
 
-def _take_down(paths: Paths, console: Console, supervisor: Supervisor) -> None:
-    paths.demo.unlink(missing_ok=True)
-    if supervisor.children:
-        console.line("Stopping (Ctrl-C again hurries)")
-    supervisor.down()
-    paths.environment.unlink(missing_ok=True)
-    running.end_leftovers(paths)
-
-
 def stop(paths: Paths, console: Console) -> int:
+    if running.supervisor_pid(three := regions.paths_of(paths.var)):
+        stop(three, console)
     pid = running.supervisor_pid(paths)
     if pid:
         console.doing("stopping")
@@ -156,7 +153,7 @@ def stop(paths: Paths, console: Console) -> int:
     left = running.end_leftovers(paths) if paths.run.exists() else []
     paths.demo.unlink(missing_ok=True)
     if pid:
-        console.line(f"Stopped in {time.monotonic() - began:.1f} s. Data stays in {_short(paths.var)}/.")
+        console.line(f"Stopped in {time.monotonic() - began:.1f} s. Data stays in {stack.short(paths.var)}/.")
     elif left:
         console.line(f"Ended what an earlier run had left: {', '.join(left)}.")
     else:
@@ -168,12 +165,13 @@ def clean(paths: Paths, console: Console) -> int:
     stop(paths, console)
     if not paths.var.exists():
         return 0
+    elsewhere.remove(regions.paths_of(paths.var).var / "postgres", None)
     elsewhere.remove(paths.var / "postgres", postgres.installed())
     try:
         shutil.rmtree(paths.var)
     except OSError as error:
         raise LocalError(f"{error.filename} cannot be removed: {error.strerror}.") from None
-    console.line(f"Removed {_short(paths.var)}/: the demo's data, logs and keys.")
+    console.line(f"Removed {stack.short(paths.var)}/: the demo's data, logs and keys.")
     return 0
 
 
@@ -182,7 +180,7 @@ def _example(given: stack.Settings, facts: Mapping[str, object]) -> str:
     if given.tiny_model and facts["api_key"] and spoken.exists():  # which knows little else
         return (
             f'curl -H "Authorization: Token {facts["api_key"]}" -H "Content-Type: audio/flac" \\\n'
-            f"    --data-binary @{_short(spoken)} {facts['http_url']}/v1/listen"
+            f"    --data-binary @{stack.short(spoken)} {facts['http_url']}/v1/listen"
         )
     return f".venv/bin/stenogate transcribe {_recording()}"
 
@@ -191,8 +189,4 @@ def _recording() -> str:
     """Speech that came with an engine's wheel, so that the command works as it stands."""
     spec = find_spec("moonshine_voice")
     file = Path(spec.origin).parent / "assets" / "beckett.wav" if spec and spec.origin else None
-    return _short(file) if file and file.exists() else "FILE.wav"
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(stack.ROOT)) if path.is_relative_to(stack.ROOT) else str(path)
+    return stack.short(file) if file and file.exists() else "FILE.wav"

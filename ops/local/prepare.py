@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     django.setup()
     try:
         call_command("migrate", interactive=False)
+        call_command("region", "add", settings.REGION, "--unless-there", stdout=io.StringIO())
         if given.demo:
             # It says the key and the password; they are in the file, and in no log.
             call_command("seed_demo", secrets=given.demo, stdout=io.StringIO())

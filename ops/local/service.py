@@ -40,6 +40,7 @@ class Service:
     identity: Identity | None = None  # None: as whoever runs the supervisor
     ready: Callable[[], str | None] = nothing_to_wait_for  # None when ready, else what is missing
     before_start: Callable[[], None] = lambda: None
+    held: Callable[[], bool] = lambda: False  # while it is, a service that has ended is not started again
     start_timeout: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 10.0

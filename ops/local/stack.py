@@ -111,7 +111,7 @@ def storage(given: Settings, paths: Paths) -> tuple[list[Service], str, str]:
     remembered = read_json(paths.ports)
     services = []
     if given.own_database:
-        port = _port("postgres", remembered)
+        port = port_of("postgres", remembered)
         cluster = postgres.prepare(paths.var / "postgres")
         services.append(
             postgres.service(
@@ -123,7 +123,7 @@ def storage(given: Settings, paths: Paths) -> tuple[list[Service], str, str]:
         database_url = given.environ["DATABASE_URL"].strip()
         _reach_database(database_url)
     if given.own_redis:
-        port = _port("valkey", remembered)
+        port = port_of("valkey", remembered)
         services.append(
             valkey.service(
                 paths.var / "valkey",
@@ -147,7 +147,7 @@ def stripe(given: Settings, paths: Paths) -> list[Service]:
     if not given.own_stripe:
         return []
     remembered = read_json(paths.ports)
-    port = _port("stripe", remembered)
+    port = port_of("stripe", remembered)
     write_json(paths.ports, remembered)
     return [
         local_stripe.service(
@@ -201,7 +201,7 @@ def _receipt_keys(given: Settings, paths: Paths) -> dict[str, str]:
     return {"RECEIPT_KEYS": kept}
 
 
-def _port(name: str, remembered: dict[str, object]) -> int:
+def port_of(name: str, remembered: dict[str, object]) -> int:
     """The port of the last run if it is still free, so that an open psql works after a restart."""
     last = remembered.get(name)
     port = (
@@ -248,7 +248,7 @@ def _without_secret(text: str, url: str) -> str:
 def prepare(given: Settings, environ: Mapping[str, str], paths: Paths) -> Service:
     demo = ("--demo", str(paths.secrets)) if given.demo else ()
     stripe = ("--stripe",) if given.own_stripe else ()
-    return _ours("prepare", paths, environ, "-m", "ops.local.prepare", *demo, *stripe, start_timeout=300)
+    return ours("prepare", paths, environ, "-m", "ops.local.prepare", *demo, *stripe, start_timeout=300)
 
 
 def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list[Service]:
@@ -266,7 +266,7 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
         "--loglevel", env.LOG_LEVEL.read(environ), "--without-gossip", "--without-mingle",
     )  # fmt: skip
     return [
-        _ours(
+        ours(
             "worker", paths, environ, "-m", "inference_worker",
             detail=f"engine {env.ENGINE.read(environ)}, {given.worker_url}/healthz",
             url=f"{given.worker_url}/healthz",
@@ -274,16 +274,16 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
             stop_timeout=env.DRAIN_SECONDS.read(environ) + 10,
         ),
         replace(
-            _ours("celery", paths, environ, *celery, detail="2 processes and the clock"),
-            before_start=lambda: _forget_celery(environ["REDIS_URL"], ALIVE_KEY),
-            ready=lambda: _celery_ready(environ["REDIS_URL"], ALIVE_KEY),
+            ours("celery", paths, environ, *celery, detail="2 processes and the clock"),
+            before_start=lambda: forget_celery(environ["REDIS_URL"], ALIVE_KEY),
+            ready=lambda: celery_ready(environ["REDIS_URL"], ALIVE_KEY),
         ),
         replace(
-            _ours("callbacks", paths, environ, *callbacks, detail="Celery, 16 threads"),
-            before_start=lambda: _forget_celery(environ["REDIS_URL"], CALLBACKS_ALIVE_KEY),
-            ready=lambda: _celery_ready(environ["REDIS_URL"], CALLBACKS_ALIVE_KEY),
+            ours("callbacks", paths, environ, *callbacks, detail="Celery, 16 threads"),
+            before_start=lambda: forget_celery(environ["REDIS_URL"], CALLBACKS_ALIVE_KEY),
+            ready=lambda: celery_ready(environ["REDIS_URL"], CALLBACKS_ALIVE_KEY),
         ),
-        _ours(
+        ours(
             "gateway", paths, environ, "-m", "gateway.server",
             detail=given.gateway_url, url=f"{given.gateway_url}/healthz",
             start_timeout=120, stop_timeout=20,
@@ -291,7 +291,7 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
     ]  # fmt: skip
 
 
-def _ours(
+def ours(
     name: str,
     paths: Paths,
     environ: Mapping[str, str],
@@ -328,13 +328,13 @@ def healthy(url: str) -> str | None:
         return f"{url} does not answer ({getattr(error, 'reason', error)})"
 
 
-def _forget_celery(redis_url: str, key: str) -> None:
+def forget_celery(redis_url: str, key: str) -> None:
     """Else the key that the one before it left would say that this one is ready."""
     with suppress(redis.RedisError), _redis(redis_url) as client:
         client.delete(key)
 
 
-def _celery_ready(redis_url: str, key: str) -> str | None:
+def celery_ready(redis_url: str, key: str) -> str | None:
     try:
         with _redis(redis_url) as client:
             return None if client.exists(key) else "its worker has not begun"
@@ -369,6 +369,11 @@ def facts(given: Settings, paths: Paths, pids: Mapping[str, int]) -> dict[str, o
         "region": env.REGION.read(given.environ),
         "pids": {"supervisor": os.getpid(), **pids},
     }
+
+
+def short(path: Path) -> str:
+    """As somebody who stands in the checkout would type it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def _local(host: str) -> str:

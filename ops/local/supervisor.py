@@ -120,7 +120,7 @@ class Supervisor:
     def tick(self, now: float) -> None:
         for child in self.children:
             if child.process is None:
-                if now >= child.start_at:
+                if now >= child.start_at and not child.service.held():
                     self._start(child, now)
             elif (status := child.process.poll()) is not None:
                 if status == REFUSED and not child.was_ready:

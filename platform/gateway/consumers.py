@@ -21,7 +21,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
-from gateway import parameters, process, telemetry
+from gateway import parameters, process, region_ticket, telemetry
 from gateway.auth import Credentials, header
 from gateway.dialects.base import Change, Dialect
 from gateway.dialects.deepgram import Deepgram
@@ -156,10 +156,13 @@ class StreamConsumer(SocketConsumer):
         house.admit()
         address = client_address(self.scope, trusted_proxy=house.trusted_proxy)
         authenticated = await house.authenticator.authenticate(
-            self.scope, Scope.LISTEN, address, offered=self.credentials(self.scope)
+            self.scope,
+            Scope.LISTEN,
+            address,
+            offered=self.credentials(self.scope) or region_ticket.offered(self.scope),
         )
         self.subprotocol = authenticated.subprotocol
-        house.regional.check(self.scope, authenticated.grant)
+        house.regional.check(self.scope, authenticated)
         parameters, self.dialect = self.understand(self.scope)
         idle_s = self.dialect.idle_s
         limits = house.limits if idle_s is None else replace(house.limits, idle_s=idle_s)

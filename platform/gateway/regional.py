@@ -22,8 +22,9 @@ from weakref import WeakSet
 
 from channels.db import database_sync_to_async
 
-from gateway import region_query
+from gateway import region_query, region_ticket
 from gateway import region_telemetry as telemetry
+from gateway.auth import Authenticated
 from gateway.region_errors import REFUSED, RegionDraining, RegionElsewhere, RegionForbidden
 from gateway.streams import OpenStream, Streams
 from regions import selectors, services
@@ -76,19 +77,18 @@ class Regional:
 
     # ---- who may be here
 
-    def check(self, scope: Mapping[str, Any], grant: KeyGrant) -> None:
+    def check(self, scope: Mapping[str, Any], who: Authenticated) -> None:
         """Whether this handshake or request is served here; raises where it is to go, or that it is refused.
         Nothing of a body has been read yet."""
         asked = region_query.read(scope["query_string"])
-        found = self._route(grant.where, asked.region)
+        found = self._route(who.grant.where, asked.region)
         if isinstance(found, Redirect):
             telemetry.redirects.labels(found.region).inc()
-            query = scope["query_string"].decode("latin-1")
             live = scope["type"] == "websocket"
             raise RegionElsewhere(
                 found.region,
                 spoken(found.address, live=live),
-                scope["path"] + (f"?{query}" if query else ""),
+                region_ticket.rest_of(scope, who),
                 by_close=live and asked.redirect == "close",
             )
         if isinstance(found, Refuse):

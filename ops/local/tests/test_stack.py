@@ -114,10 +114,10 @@ def test_demo_json_has_what_scripts_need(paths):
 
 def test_the_ports_of_the_last_run_are_taken_again_if_they_are_free():
     port = ports.free_port()
-    assert stack._port("postgres", {"postgres": port}) == port
+    assert stack.port_of("postgres", {"postgres": port}) == port
     remembered = {"postgres": "nonsense", "valkey": 80}
-    assert stack._port("postgres", remembered) == remembered["postgres"] > 1024
-    assert stack._port("valkey", remembered) == remembered["valkey"] > 1024
+    assert stack.port_of("postgres", remembered) == remembered["postgres"] > 1024
+    assert stack.port_of("valkey", remembered) == remembered["valkey"] > 1024
 
 
 def test_a_server_of_yours_that_does_not_answer_is_named_without_its_password(paths):

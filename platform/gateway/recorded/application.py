@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from config import env
-from gateway import process, telemetry
+from gateway import process, region_ticket, telemetry
 from gateway.consumers import client_address
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed
 from gateway.recorded.exchange import ClientGone, Exchange, Receive, Send
@@ -59,8 +59,10 @@ async def authenticate(exchange: Exchange) -> KeyGrant:
     house = process.current()
     house.admit()
     address = client_address(exchange.scope, trusted_proxy=house.trusted_proxy)
-    grant = (await house.authenticator.authenticate(exchange.scope, Scope.LISTEN, address)).grant
-    house.regional.check(exchange.scope, grant)
-    if not house.regional.on(flags.RECORDED, grant):
+    found = await house.authenticator.authenticate(
+        exchange.scope, Scope.LISTEN, address, offered=region_ticket.offered(exchange.scope)
+    )
+    house.regional.check(exchange.scope, found)
+    if not house.regional.on(flags.RECORDED, found.grant):
         raise RecordedOff()
-    return grant
+    return found.grant

@@ -71,7 +71,8 @@ async def test_a_handshake_is_redirected_in_every_dialect(
     start, body = await socket(consumer, "language=en")
     headers = dict(start["headers"])
     assert start["status"] == 307
-    assert headers[b"location"] == f"wss://eu.example.com{consumer.path}?language=en".encode()
+    asked = f"wss://eu.example.com{consumer.path}?language=en&redirect_token=eyJ"
+    assert headers[b"location"].startswith(asked.encode())
     assert headers[b"stenogate-region"] == b"eu"
     said = json.loads(body["body"])
     assert (said["region"], said["address"]) == ("eu", "wss://eu.example.com")
@@ -113,8 +114,8 @@ async def request(application: Any, query: str = "") -> tuple[int, dict[bytes, b
 async def test_a_recording_is_redirected_before_it_is_read(application: Any, house: SimpleNamespace) -> None:
     status, headers, body = await request(application, "redirect=close")
     assert status == 307
-    location = f"https://eu.example.com{application.path}?redirect=close"
-    assert headers[b"location"] == location.encode()
+    asked = f"https://eu.example.com{application.path}?redirect=close&redirect_token=eyJ"
+    assert headers[b"location"].startswith(asked.encode())
     assert headers[b"stenogate-region"] == b"eu"
     assert (body["region"], body["address"]) == ("eu", "https://eu.example.com")
 

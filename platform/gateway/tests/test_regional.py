@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.auth import Authenticated
 from gateway.errors import BadParameter, GatewayError
 from gateway.region_errors import RegionElsewhere, RegionForbidden, RegionUnavailable, RegionUnknown
 from gateway.regional import FRESH_FOR_S, MOVES_A_TURN, Regional
@@ -82,12 +83,17 @@ def asks(query: bytes = b"", kind: str = "websocket") -> dict[str, Any]:
     return {"type": kind, "path": "/v1/listen", "query_string": query}
 
 
+def who(**changes: Any) -> Authenticated:
+    # By a token, so that it is given no other one.
+    return Authenticated(grant(**changes), None, by_token=True)
+
+
 async def test_who_may_be_here_is_served_and_who_may_not_is_sent_on() -> None:
     world = World("us", EU, US)
     await world.pull()
-    world.gateway.check(asks(), grant())
+    world.gateway.check(asks(), who())
     with pytest.raises(RegionElsewhere) as sent:
-        world.gateway.check(asks(b"model=nova-3&keyterm=a%20b"), grant(where=EU_ONLY))
+        world.gateway.check(asks(b"model=nova-3&keyterm=a%20b"), who(where=EU_ONLY))
     assert (sent.value.status, sent.value.close_code, sent.value.by_close) == (307, 4307, False)
     assert sent.value.headers == {
         "location": "wss://eu.example.com/v1/listen?model=nova-3&keyterm=a%20b",
@@ -95,16 +101,16 @@ async def test_who_may_be_here_is_served_and_who_may_not_is_sent_on() -> None:
     }
     assert sent.value.more == {"region": "eu", "address": "wss://eu.example.com"}
     with pytest.raises(RegionElsewhere) as sent:
-        world.gateway.check(asks(b"redirect=close"), grant(where=EU_ONLY))
+        world.gateway.check(asks(b"redirect=close"), who(where=EU_ONLY))
     assert (sent.value.address, sent.value.by_close) == ("wss://eu.example.com", True)
     with pytest.raises(RegionElsewhere) as sent:
-        world.gateway.check(asks(b"redirect=close", "http"), grant(where=EU_ONLY))
+        world.gateway.check(asks(b"redirect=close", "http"), who(where=EU_ONLY))
     assert sent.value.headers["location"] == "https://eu.example.com/v1/listen?redirect=close"
     assert not sent.value.by_close
     world = World("eu", EU, US)
     await world.pull()
     with pytest.raises(RegionElsewhere) as sent:
-        world.gateway.check(asks(b"region=us"), grant())
+        world.gateway.check(asks(b"region=us"), who())
     assert sent.value.headers["location"] == "ws://127.0.0.1:8002/v1/listen?region=us"
 
 
@@ -112,34 +118,34 @@ async def test_who_may_be_nowhere_is_refused_by_name() -> None:
     world = World("us", replace(EU, state=State.DOWN), US)
     await world.pull()
     with pytest.raises(RegionUnavailable, match="eu is down"):
-        world.gateway.check(asks(), grant(where=EU_ONLY))
+        world.gateway.check(asks(), who(where=EU_ONLY))
     with pytest.raises(RegionForbidden):
-        world.gateway.check(asks(b"region=us"), grant(where=EU_ONLY))
+        world.gateway.check(asks(b"region=us"), who(where=EU_ONLY))
     with pytest.raises(RegionUnknown):
-        world.gateway.check(asks(b"region=mars"), grant())
+        world.gateway.check(asks(b"region=mars"), who())
     with pytest.raises(BadParameter):
-        world.gateway.check(asks(b"region=M%41RS"), grant())
+        world.gateway.check(asks(b"region=M%41RS"), who())
 
 
 async def test_with_nothing_known_it_serves_who_may_be_anywhere_or_here() -> None:
     gateway = World("local").gateway
-    gateway.check(asks(), grant())
-    gateway.check(asks(), grant(where=Where("local", frozenset({"local"}))))
+    gateway.check(asks(), who())
+    gateway.check(asks(), who(where=Where("local", frozenset({"local"}))))
     with pytest.raises(RegionForbidden):
-        gateway.check(asks(), grant(where=EU_ONLY))
+        gateway.check(asks(), who(where=EU_ONLY))
 
 
 async def test_while_the_database_is_away_the_last_that_was_read_counts() -> None:
     world = World("us", replace(EU, gateways=0), US)
     await world.pull()
     with pytest.raises(RegionUnavailable):
-        world.gateway.check(asks(), grant(where=EU_ONLY))
+        world.gateway.check(asks(), who(where=EU_ONLY))
     world.away = True
     world.now += FRESH_FOR_S
     with pytest.raises(ConnectionError):
         await world.pull()
     with pytest.raises(RegionElsewhere):
-        world.gateway.check(asks(), grant(where=EU_ONLY))
+        world.gateway.check(asks(), who(where=EU_ONLY))
 
 
 async def test_it_reports_once_a_second_and_what_it_goes_by_at_once() -> None:

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from regions import selectors, services
 from regions.drain import progress
+from regions.errors import RegionTaken
 from regions.routing import Region, State
 from regions.selectors import Process
 from tenants.errors import Refused
@@ -39,6 +40,10 @@ class Command(BaseCommand):
             command.add_argument("name")
             command.add_argument("--address", help="what clients are sent to: https://eu.stt.example.com")
             command.add_argument("--zone", help="of regions that will do, those of the same zone come first")
+            if verb == "add":
+                command.add_argument(
+                    "--unless-there", action="store_true", help="it is well if it was added before"
+                )
             command.add_argument(
                 "--capacity", type=_capacity, help="streams; none: as many as its gateways and workers take"
             )
@@ -72,7 +77,13 @@ class Command(BaseCommand):
     def _add(self, name: str, **options: Any) -> None:
         given = {key: options[key] for key in ("address", "zone") if options[key] is not None}
         capacity = options["capacity"]
-        version = services.add_region(name, **given, capacity=capacity or None, actor=who())
+        try:
+            version = services.add_region(name, **given, capacity=capacity or None, actor=who())
+        except RegionTaken:
+            if not options["unless_there"]:
+                raise
+            self.stdout.write(f"{name} is there already.")
+            return
         self.stdout.write(f"{name} is added (configuration {version}).")
 
     def _set(self, name: str, **options: Any) -> None:

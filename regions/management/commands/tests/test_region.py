@@ -34,6 +34,7 @@ def eu(db) -> None:
 def test_what_there_is() -> None:
     assert region("status") == "No region is written down, and no gateway reports."
     assert "eu is added (configuration 1)." in region("add", "eu", "--address", "https://eu.example.com")
+    assert region("add", "eu", "--unless-there") == "eu is there already."
     assert "eu is changed (configuration 2)." in region("set", "eu", "--capacity", "70")
     report(streams=3, version=1)
     head, row = region("status").splitlines()

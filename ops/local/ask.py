@@ -78,7 +78,7 @@ def _readable(said: object) -> str:
 
 def restart(paths: Paths, words: Sequence[str], console: Console) -> int:
     """`restart worker`: the signal that ends it in good order; then whatever supervises starts it again."""
-    manage.told(paths)
+    given = stack.Settings(manage.told(paths))
     before = _pids(paths)
     if len(words) != 1 or words[0] not in before:
         raise LocalError(f"Restart what? One of: {', '.join(sorted(before))}.")
@@ -86,7 +86,7 @@ def restart(paths: Paths, words: Sequence[str], console: Console) -> int:
     console.doing(f"starting {part} again")
     os.kill(before[part], FAST_STOP.get(part, signal.SIGTERM))
     began = time.monotonic()
-    while _pids(paths).get(part) in (None, before[part]) or not _ready(paths):
+    while _pids(paths).get(part) in (None, before[part]) or not _ready(given):
         if time.monotonic() > began + RESTART_TIMEOUT_S:
             raise LocalError(f"It is not ready after {RESTART_TIMEOUT_S:g} s. See {paths.log}/{part}.log.")
         time.sleep(0.1)
@@ -100,5 +100,6 @@ def _pids(paths: Paths) -> dict[str, int]:
     return {name: pid for name, pid in found.items() if name != "supervisor" and isinstance(pid, int)}
 
 
-def _ready(paths: Paths) -> bool:
-    return stack.healthy(f"{read_json(paths.demo).get('http_url')}/healthz") is None
+def _ready(given: stack.Settings) -> bool:
+    """The gateway, which says so of nearly all; and the worker, which is not the only one it may have."""
+    return not any(stack.healthy(f"{url}/healthz") for url in (given.worker_url, given.gateway_url))

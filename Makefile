@@ -8,7 +8,7 @@ CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench bench-engine sweep lock stripe-spec env-example docs clean base nemo dev
+.PHONY: help run stop test check chaos bench bench-engine sweep lock stripe-spec env-example docs clean base nemo dev
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "  make bench-engine NeMo's pipeline beside ours    streams=1,64 model=x.nemo right=6 device=cuda"
 	@echo "  make sweep        chunk x wait x streams   quick=1 right=0,1 wait=5,adaptive streams=1,50 seconds=20"
 	@echo "  make gpu-wheels   gather what a GPU machine without NeMo needs to be measured"
+	@echo "  make chaos        break what make run started, part by part   only=worker_kill,abandon"
 	@echo "  make clean        stop, and remove var/: the demo's data, logs and keys"
 	@echo
 	@echo "  make lock         pin the packages of pyproject.toml again      upgrade=1 for newer ones"
@@ -69,6 +70,9 @@ sweep: dev
 
 gpu-wheels: dev
 	@$(VENV_PYTHON) -m tests.benchmarks.gpu.wheels $(if $(python),python=$(python)) $(if $(more),more=$(more))
+
+chaos: base
+	@$(VENV_PYTHON) -m ops.chaos $(call set,only audio seconds)
 
 lock: dev
 	@$(VENV_PYTHON) -m ops.local.locks $(if $(upgrade),upgrade)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import Counter, Gauge, Histogram
 
 streams_active = Gauge("stenogate_gateway_streams_active", "Streams open in this process.")
+tasks = Gauge("stenogate_gateway_tasks", "Tasks of this process's event loop.")
 streams_opened = Counter("stenogate_gateway_streams_opened_total", "Streams accepted.")
 streams_refused = Counter(
     "stenogate_gateway_streams_refused_total", "Handshakes refused, by error code.", ["code"]
@@ -82,3 +85,13 @@ usage_spool_broken = Gauge(
 usage_dropped = Counter(
     "stenogate_gateway_usage_dropped_total", "Usage events lost because the bound was reached."
 )
+
+
+def _tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # asked for where no loop runs
+        return 0
+
+
+tasks.set_function(_tasks)

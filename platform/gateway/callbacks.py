@@ -17,6 +17,8 @@ from uuid import UUID
 
 from django.conf import settings
 
+from faults.kinds import Kind
+from faults.pauses import pause_s
 from gateway.errors import FetchFailed, UrlRefused
 from gateway.outbound import Outbound
 
@@ -28,8 +30,17 @@ MAX_WAITING = 5_000  # in a gateway, for the broker
 TRY_FOR_S = 24 * 3600.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 1800.0  # the longest is well below the broker's hour of visibility
 IN_ORDER_FOR_S = 10.0  # how long a callback waits for the one before it
-# Answers that may be another one in a while. Any other that is not 2xx is meant.
-_PASSING = frozenset({408, 425, 429})
+# What a try may end with, beside being taken. Any other answer that is not 2xx is meant.
+OUTCOMES: dict[str, tuple[Kind, str]] = {
+    "no answer": (Kind.TRANSIENT, "its name is not found, nobody is there, no TLS, cut off, or too slow"),
+    "408": (Kind.TRANSIENT, "it was too slow by its own account"),
+    "425": (Kind.TRANSIENT, "it wants it later"),
+    "429": (Kind.TRANSIENT, "it wants to hear less"),
+    "5xx": (Kind.TRANSIENT, "it broke, or is overloaded"),
+    "private address": (Kind.FATAL, "its name leads into this house by now"),
+    "3xx": (Kind.FATAL, "redirects are not followed"),
+    "4xx": (Kind.FATAL, "it does not want this"),
+}
 
 
 @dataclass(frozen=True)
@@ -93,14 +104,20 @@ async def send(what: Callback, outbound: Outbound, now: float) -> bool:
         return False
     if 200 <= status < 300:
         return True
-    if status >= 500 or status in _PASSING:
+    if kind(status) is Kind.TRANSIENT:
         log.info("%s: not delivered: status %d", what, status)
         return False
     log.warning("%s: given up, status %d", what, status)
     return True
 
 
-def pause_s(what: Callback, now: float, chance: float) -> float | None:
+def kind(status: int) -> Kind:
+    """Of an answer that is not 2xx."""
+    known = OUTCOMES.get(str(status)) or OUTCOMES.get(f"{status // 100}xx")
+    return known[0] if known else Kind.FATAL
+
+
+def next_try_s(what: Callback, now: float, chance: float) -> float | None:
     """How long to wait for the next try, with `chance` from 0 to 1; None when a day has passed."""
-    pause = min(FIRST_PAUSE_S * 2 ** min(what.attempt, 20), LONGEST_PAUSE_S) * (0.75 + chance / 2)
+    pause = pause_s(what.attempt + 1, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, chance=chance)
     return None if now + pause > what.created + TRY_FOR_S else pause

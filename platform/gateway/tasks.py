@@ -15,12 +15,17 @@ import redis
 from celery import Task, shared_task
 from django.conf import settings
 
-from gateway import callbacks, outbound
+from faults import kinds
+from faults.kinds import Kind
+from faults.pauses import pause_s
+from gateway import callbacks, outbound, receivers
 from gateway.callbacks import IN_ORDER_FOR_S, TRY_FOR_S, Callback
+from gateway.receivers import Busy
 
 log = logging.getLogger(__name__)
 
 WAIT_FOR_TURN_S = 0.5
+ANSWER_WITHIN_S = 5.0  # of Valkey
 # Callbacks of one project that wait for another try. They are in the memory of the process that will try.
 MAX_WAITING = 5_000
 
@@ -28,20 +33,43 @@ MAX_WAITING = 5_000
 @shared_task(name=Callback.task, bind=True, max_retries=None)
 def deliver_callback(self: Task[Any, Any], raw: dict[str, Any]) -> None:
     what = Callback(**raw)
-    with _valkey() as valkey:
-        now = time.time()
-        if now - what.created < IN_ORDER_FOR_S and what.number > _next(valkey, what):
-            raise self.retry(countdown=WAIT_FOR_TURN_S)
-        if asyncio.run(callbacks.send(what, outbound.current(), now)):
+    try:
+        with _valkey() as valkey:
+            again, pause = _deliver(what, valkey)
+    except redis.RedisError as error:
+        if kinds.of_valkey(error) is Kind.FATAL:
+            raise
+        # Perhaps it was sent: the receiver can tell.
+        again, pause = what, pause_s(self.request.retries + 1, first_s=1, longest_s=60)
+    if again is not None:
+        raise self.retry(args=(again.as_dict(),), countdown=pause, **_described(what))
+
+
+def _deliver(what: Callback, valkey: redis.Redis) -> tuple[Callback | None, float]:
+    """What is to be tried again, and after how many seconds."""
+    now, its = time.time(), receivers.current()
+    if now - what.created < IN_ORDER_FOR_S and what.number > _next(valkey, what):
+        return what, WAIT_FOR_TURN_S
+    try:
+        left_alone_s = its.begin(what)
+    except Busy:
+        return what, WAIT_FOR_TURN_S * (1 + random.random())
+    if not left_alone_s:
+        over = False
+        try:
+            over = asyncio.run(callbacks.send(what, outbound.current(), now))
+        finally:
+            its.end(what, answered=over)
+        if over:
             _done(valkey, what)
-            return
-        pause = callbacks.pause_s(what, time.time(), random.random())
-        if pause is None or (what.attempt == 0 and not _may_wait(valkey, what)):
-            log.warning("%s: given up after %d tries", what, what.attempt + 1)
-            _done(valkey, what)
-            return
-    again = replace(what, attempt=what.attempt + 1)
-    raise self.retry(args=(again.as_dict(),), countdown=pause, **_described(what))
+            return None, 0.0
+    # Its server was tried, or is known not to answer.
+    pause = callbacks.next_try_s(what, time.time(), random.random())
+    if pause is None or (what.attempt == 0 and not _may_wait(valkey, what)):
+        log.warning("%s: given up after %d tries", what, what.attempt + 1)
+        _done(valkey, what)
+        return None, 0.0
+    return replace(what, attempt=what.attempt + 1), max(pause, left_alone_s)
 
 
 def publish(task: str, records: list[dict[str, Any]]) -> None:
@@ -92,5 +120,7 @@ def _waiting(what: Callback) -> str:
 
 @contextmanager
 def _valkey() -> Iterator[redis.Redis]:
-    with redis.from_url(settings.REDIS_URL) as client:
+    with redis.from_url(
+        settings.REDIS_URL, socket_timeout=ANSWER_WITHIN_S, socket_connect_timeout=ANSWER_WITHIN_S
+    ) as client:
         yield client

@@ -1,72 +1,117 @@
+"""The rules are what Prometheus takes, and ask for what our processes show."""
+
 from __future__ import annotations
 
 import re
-from importlib import import_module
+import shutil
+import subprocess
 from pathlib import Path
 
+import promql_parser
 import pytest
-import yaml
-from prometheus_client import generate_latest
 
-from inference_worker.engines.base import Memory
-from inference_worker.telemetry import Telemetry
-from metering import health as billing
-from metering.health import Health
+from ops.tests import exported, rules
+from ops.tests.rules import ALERTS, Rule
 
-OPS = Path(__file__).parents[1]
-RULES = [
-    rule
-    for path in sorted((OPS / "alerts").glob("*.yml"))
-    for group in yaml.safe_load(path.read_text())["groups"]
-    for rule in group["rules"]
-]
-RUNBOOKS = sorted(path for path in (OPS / "runbooks").glob("*.md") if path.name != "README.md")
-METRIC = re.compile(r"\b(?:worker|stenogate_billing|stenogate_gateway)_[a-z_]+")
+RULES = rules.all_rules()
+RUNBOOKS = {path.stem for path in ALERTS.with_name("runbooks").glob("*.md")} - {"README"}
+each = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.alert)
 
 
-@pytest.fixture(scope="module")
-def metrics() -> set[str]:
-    """What a worker's page has, and a gateway's of billing."""
-    telemetry = Telemetry()
-    telemetry.watch_memory(lambda: Memory(1, 1, 1, 0, 0))
-    telemetry.watch_log(lambda: 0, lambda: 0.0)
-    for labelled in (telemetry.state, telemetry.refused, telemetry.ended):
-        labelled.labels("x")
-    import_module("gateway.telemetry")  # tells of itself as it is read
-    billing.tell(Health({"lost": 1}, 0, 0, 0, 0, 0, 0))
-    return set(METRIC.findall((telemetry.page() + generate_latest()).decode()))
+def test_every_alert_has_a_runbook_and_every_runbook_one_alert() -> None:
+    assert sorted(rule.alert for rule in RULES) == sorted(RUNBOOKS)
 
 
-def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
-    names = [rule["alert"] for rule in RULES]
-    assert sorted(names) == [path.stem for path in RUNBOOKS]
-    for readme in (OPS / "runbooks" / "README.md",):
-        assert all(f"({name}.md)" in readme.read_text() for name in names)
+@each
+def test_an_alert_says_how_bad_it_is_what_it_is_and_what_to_do(rule: Rule) -> None:
+    assert rule.labels in ({"severity": "critical"}, {"severity": "warning"})
+    assert set(rule.annotations) == {"summary", "runbook"}
+    assert rule.annotations["runbook"] == f"ops/runbooks/{rule.alert}.md"
+    assert rule.annotations["summary"].endswith(".")
 
 
-@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
-def test_a_runbook_has_its_four_headings_and_is_short(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    headings = [line for line in lines if line.startswith("#") and not line.startswith("# Has")]
-    assert headings == [f"# {path.stem}", "## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
-    assert len(lines) <= 45
-    assert "```" in lines
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_an_alert_asks_for_metrics_that_there_are(rule: dict[str, object], metrics: set[str]) -> None:
-    asked = set(METRIC.findall(str(rule["expr"])))
+@each
+def test_an_alert_asks_for_series_and_labels_that_there_are(rule: Rule) -> None:
+    expression = promql_parser.parse(rule.expr)
+    asked = rules.series(expression)
     assert asked
-    assert asked <= metrics
-    assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
+    for one in asked:
+        assert one.name in exported.series(), one.name
+        labels = exported.series()[one.name] | exported.OF_TARGETS
+        assert set(one.labels) <= labels, one.name
+        for label, values in one.labels.items():
+            assert set(values) <= exported.VALUES[label], f"{one.name}: {label}"
+    # Whatever it sums or joins by is a label of something in it.
+    everything = exported.OF_TARGETS.union(*(exported.series()[one.name] for one in asked))
+    assert rules.grouped(expression) <= everything
 
 
-@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
-def test_a_runbook_greps_for_metrics_that_there_are(path: Path, metrics: set[str]) -> None:
-    """`worker_(a|b)_c` asks for two."""
-    for pattern in re.findall(r"grep -E '([^']+)'", path.read_text()):
-        for part in re.split(r"\|(?![^(]*\))", pattern):
-            before, _, rest = part.partition("(")
-            inside, _, after = rest.partition(")")
-            for one in inside.split("|"):
-                assert any((before + one + after) in metric for metric in metrics), before + one + after
+@each
+def test_a_summary_tells_of_labels_that_the_alert_has(rule: Rule) -> None:
+    """A sum has the labels that it was made by, and a series of one process those of the process."""
+    expression = promql_parser.parse(rule.expr)
+    has = rules.grouped(expression) | exported.OF_TARGETS
+    for one in rules.series(expression):
+        has |= exported.series()[one.name]
+    summary = rule.annotations["summary"]
+    assert set(re.findall(r"\$labels\.(\w+)", summary)) <= has
+    assert summary.count("{{") == summary.count("}}")
+    assert re.sub(r"{{ (\$labels\.\w+|\$value|with \$labels\.\w+|\.|end) }}", "", summary).count("{{") == 0
+
+
+# ---- that the reading is as strict as Prometheus'
+
+
+GOOD = ALERTS.joinpath("region.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("        for: 30s\n", "        fro: 30s\n", "unknown field `fro`"),
+        ("        for: 30s\n", "        for: 30 seconds\n", "duration"),
+        ("    rules:\n", "    rulse:\n", "unknown field `rulse`"),
+        ("groups:\n", "group:\n", "unknown field `group`"),
+        ("        expr: >\n", "        expr: >\n          sum( +\n", "unclosed left parenthesis"),
+        ("sum by (region) (up", "rate(up", "expected type matrix"),
+        ("sum by (region) (up", "avrage by (region) (up", "invalid promql"),
+        ("alert: RegionDown", "alert: region-down", "no name for an alert"),
+        ("labels: {severity: critical}", "labels: {severity: [critical]}", "Expected `str`, got `array`"),
+        ("labels: {severity: critical}", "labels: {}\n        labels: {}", "twice"),
+        ("groups:\n", "groups:\n  - {name: region, rules: []}\n", "a group is there twice"),
+    ],
+)
+def test_a_mistake_in_a_file_is_found(old: str, new: str, says: str) -> None:
+    assert rules.parse(GOOD)
+    assert GOOD.count(old) == 1
+    with pytest.raises(ValueError, match=says):
+        rules.parse(GOOD.replace(old, new))
+
+
+def test_what_an_expression_asks_for_is_seen_wherever_it_stands() -> None:
+    parsed = promql_parser.parse(
+        'histogram_quantile(0.9, sum by (le, a) (rate(x_bucket{b="c"}[5m] offset 1d))) > on (d) '
+        'group_left (e) max_over_time(y{f=~"g|h"}[1h:1m])'
+    )
+    assert [(one.name, one.labels) for one in rules.series(parsed)] == [
+        ("x_bucket", {"b": ("c",)}),
+        ("y", {"f": ("g", "h")}),
+    ]
+    assert rules.grouped(parsed) == {"le", "a", "d", "e"}
+
+
+# ---- Prometheus' own tool, where it is
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus, not with pip")
+@pytest.mark.parametrize("command", [("check", "rules"), ("test", "rules")], ids=" ".join)
+def test_promtool_agrees(command: tuple[str, str]) -> None:
+    folder = ALERTS / "unit" if command[0] == "test" else ALERTS
+    files: list[Path] = sorted(folder.glob("*.yml"))
+    done = subprocess.run(["promtool", *command, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_rehearsed() -> None:
+    rehearsed = "".join(path.read_text() for path in (ALERTS / "unit").glob("*.yml"))
+    assert set(re.findall(r"^ +- alertname: (\w+)$", rehearsed, re.MULTILINE)) == RUNBOOKS

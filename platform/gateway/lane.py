@@ -41,9 +41,9 @@ REST_WITHIN = 20 * SAMPLE_RATE
 # So much of a replay is out at a time; a worker that many streams come to is sent only what it can use soon.
 REPLAY_AHEAD = 4 * SAMPLE_RATE
 # A stream that has been moved so often and got no further is the trouble itself.
-MAX_FRUITLESS_MOVES = 3
+MAX_FRUITLESS_MOVES = 5
 # A worker that has so much to do for the lane and does none of it for so long is as good as gone.
-STALLED_SAMPLES, STALLED_S = 2 * SAMPLE_RATE, 5.0
+STALLED_SAMPLES, STALLED_S = 2 * SAMPLE_RATE, 10.0
 
 
 class OutOfOrder(Exception):

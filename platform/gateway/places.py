@@ -62,6 +62,11 @@ class Places:
     def complete(self) -> bool:
         return len(self._now) == len(self._session.lanes)
 
+    @property
+    def settled(self) -> bool:
+        """Every lane has its worker, which is where it should be."""
+        return self.complete and not any(lane.catching_up for lane in self._session.lanes)
+
     def opened(self, lane: str) -> Opened:
         """By the worker that has it, or had it last."""
         return self._last[lane]

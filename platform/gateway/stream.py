@@ -84,7 +84,7 @@ class Stream:
             features=parameters.features,
             now=time.monotonic(),
         )
-        self._places = Places(house.link, self.session, self, self.fail, house.recovery.move_within_s)
+        self.places = Places(house.link, self.session, self, self.fail, house.recovery.move_within_s)
 
     # ---- opening
 
@@ -101,18 +101,18 @@ class Stream:
             if self.failure is not None:
                 raise self.failure
             for lane in self.session.lanes:
-                await self._places.open(lane, self._wish(self.parameters))
+                await self.places.open(lane, self._wish(self.parameters))
                 if self.failure is not None:
                     raise self.failure
         except BaseException:
-            self._places.give_back()
+            self.places.give_back()
             self.house.streams.remove(self)
             if not self._has_place:
                 self.house.admission.leave(self, opened=False)
             self._audio.close()
             raise
         self.house.admission.hand_over(self)
-        opened = self._places.opened(self.session.lanes[0].name)
+        opened = self.places.opened(self.session.lanes[0].name)
         self.about = About(
             request_id=self.id,
             region=self.house.region,
@@ -176,7 +176,7 @@ class Stream:
     async def _move(self, parameters: ListenParameters) -> None:
         self.session.bill()
         self.send_due()
-        await self._places.change(self._wish(parameters))
+        await self.places.change(self._wish(parameters))
 
     @property
     def processed_ms(self) -> int:
@@ -240,16 +240,16 @@ class Stream:
     def receive_from_worker(self, item: ToGateway) -> None:
         self.session.receive_from_worker(item)
         if isinstance(item, Failed):
-            self._places.lost(item.stream, EngineFailed(f"Reason: {item.code}."))
-        self._places.look()
+            self.places.lost(item.stream, EngineFailed(f"Reason: {item.code}."))
+        self.places.look()
         self._woken()
 
     def receive_worker_lost(self, stream: str) -> None:
-        self._places.lost(stream, WorkerLost())
+        self.places.lost(stream, WorkerLost())
         self._woken()
 
     def receive_worker_leaving(self, stream: str) -> None:
-        self._places.leave(stream, WorkerLost())
+        self.places.leave(stream, WorkerLost())
 
     def stalled(self, stream: str, now: float) -> bool:
         # Recorded audio yields to whoever speaks now, however long.
@@ -266,7 +266,7 @@ class Stream:
         no worker has all of it yet, it fails at once: more of it would be billed and of no use to anybody."""
         if self.session.state is State.CLOSED:
             return False
-        if self.parameters.recorded or not self._places.complete:
+        if self.parameters.recorded or not self.places.complete:
             self.fail(error)
             return True
         begun = self.session.wind_up(error, time.monotonic())
@@ -333,7 +333,7 @@ class Stream:
     # ---- to the worker and the meter
 
     def send_due(self) -> None:
-        self._places.send_due()
+        self.places.send_due()
         if usage := self.session.usage_to_record():
             events = [self._usage_event(part) for part in usage]
             self._billed.add(events)
@@ -349,7 +349,7 @@ class Stream:
             to_ms=part.to_ms,
             model=self.about.model,
             region=self.about.region,
-            worker=self._places.opened(part.lane).worker,
+            worker=self.places.opened(part.lane).worker,
             tags=self.parameters.tags,
             kind=kind(self.parameters),
             processed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -365,7 +365,7 @@ class Stream:
                 pass  # the client is gone, and its own server has not heard the rest
         self.send_due()
         self._audio.close()
-        self._places.release()
+        self.places.release()
         self.house.streams.remove(self)
         self.house.admission.leave(self)
         reason = outcome(close)

@@ -8,7 +8,7 @@ CHECK_ENV := env SECRET_KEY=only-to-read-the-settings-of-a-check DEMO=true \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check chaos bench bench-engine sweep lock stripe-spec env-example docs clean base nemo dev
+.PHONY: help run regions regions-demo stop test check chaos bench bench-engine sweep lock stripe-spec env-example docs clean base nemo dev
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "  make run          start it here: PostgreSQL, Valkey, a local Stripe, gateway, Celery, one worker"
 	@echo "                    ENGINE=nemo for NeMo's models  MODEL=/path/x.nemo for yours"
 	@echo "  make stop         end what make run started, from another terminal"
+	@echo "  make regions      start three whole regions here, with one control database"
+	@echo "  make regions-demo show on them residency, redirect, drain and the death of a region"
 	@echo "  make test         run all tests            only=PATH or only='-k WORDS' for some"
 	@echo "  make check        style, types, import contracts, migrations, layout"
 	@echo "  make bench        measure                  only=live_speech streams=1,6"
@@ -38,6 +40,12 @@ ENGINE_WANTED = $(or $(ENGINE),$(shell sed -n "s/^ *\(export  *\)*ENGINE *= *//p
 
 run: $(if $(filter nemo,$(firstword $(ENGINE_WANTED))),nemo,base)
 	@exec $(VENV_PYTHON) -m ops.local run
+
+regions: $(if $(filter nemo,$(firstword $(ENGINE_WANTED))),nemo,base)
+	@exec $(VENV_PYTHON) -m ops.local regions
+
+regions-demo: base
+	@$(VENV_PYTHON) -m ops.local.regions_demo
 
 stop:
 	@if [ -x $(VENV_PYTHON) ]; then exec $(VENV_PYTHON) -m ops.local stop; else echo "Nothing is running."; fi

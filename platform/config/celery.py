@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import Any
@@ -79,8 +80,17 @@ app.conf.beat_schedule = _schedule
 # Who is behind with a full queue is not dead, so that a sign of life waits in it for longer than one lasts.
 @app.task(name="config.alive", expires=60)
 def alive(key: str = ALIVE_KEY) -> None:
+    said = _left_alone() if key == CALLBACKS_ALIVE_KEY else {}
     with redis.from_url(settings.REDIS_URL) as client:
-        client.set(key, str(time.time()), ex=ALIVE_FOR_S)
+        client.set(key, json.dumps({"at": time.time(), "breakers": said}), ex=ALIVE_FOR_S)
+
+
+def _left_alone() -> dict[str, int]:
+    """How many breakers are open in this process, by what is behind them: for the gateway's /metrics."""
+    from gateway import receivers
+    from metering.payments import client
+
+    return {"stripe": int(client.breaker.open), "callbacks": receivers.current().open}
 
 
 @worker_ready.connect

@@ -96,7 +96,9 @@ class Admission:
             socket_connect_timeout=ANSWER_WITHIN_S,
             retry=Retry(NoBackoff(), 1),  # a connection that Redis has closed meanwhile
         )
-        return cls(Redis.from_pool(pool), Keys(region), recorded, **options)
+        made = cls(Redis.from_pool(pool), Keys(region), recorded, **options)
+        telemetry.breakers_open.labels("valkey").set_function(lambda: made.breaker.open)
+        return made
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_forever(), name="keep leases")

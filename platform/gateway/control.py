@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from channels.db import database_sync_to_async
 from config import env
 from faults import kinds
 from faults.breaker import Breaker
+from gateway import telemetry
 from gateway.errors import ControlDatabaseUnreachable
 
 P = ParamSpec("P")
@@ -99,4 +101,10 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 @cache
 def current() -> ControlDatabase:
     """The one of this process."""
-    return ControlDatabase(env.CONTROL_DB_GRACE_SECONDS.read())
+    mine = ControlDatabase(env.CONTROL_DB_GRACE_SECONDS.read())
+    telemetry.breakers_open.labels("database").set_function(lambda: mine.away)
+    telemetry.control_database_grace.set_function(lambda: mine.grace_left_s)
+    telemetry.control_database_silent.set_function(
+        lambda: math.inf if mine.silent_s is None else mine.silent_s
+    )
+    return mine

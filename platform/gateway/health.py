@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import json
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -21,12 +24,14 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from redis import asyncio as aioredis
+from redis.exceptions import RedisError
 
 from config import env
-from config.celery import ALIVE_KEY
-from gateway import certificates, control, process
+from config.celery import ALIVE_KEY, CALLBACKS_ALIVE_KEY
+from gateway import certificates, control, process, telemetry
 from gateway.control import ControlDatabase
 from metering import health as billing
+from metering.payments import client as payments
 from wire.messages import WorkerState
 
 log = logging.getLogger(__name__)
@@ -181,7 +186,8 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     if not by_token and not _from_here(request):
         return HttpResponse("Metrics need the METRICS_TOKEN of this gateway.\n", status=403)
     # What Prometheus is told is what /healthz says.
-    await asyncio.gather(_lately(), _ask_billing(), _certificates.refresh())
+    await asyncio.gather(_lately(), _ask_billing(), _ask_celery(), _certificates.refresh())
+    telemetry.breakers_open.labels("stripe").set(payments.breaker.open)
     _count_workers()
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
@@ -192,8 +198,20 @@ def _count_workers() -> None:
         workers.labels(state.value).set(states[state])
 
 
+async def _ask_celery() -> None:
+    """Its breakers, as it last said itself; what has not been heard of is not known."""
+    said: dict[str, int] = {}
+    with suppress(RedisError, OSError, ValueError, TypeError, KeyError):
+        async with asyncio.timeout(PART_TIMEOUT_S), aioredis.from_url(settings.REDIS_URL) as client:
+            said = json.loads(await client.get(CALLBACKS_ALIVE_KEY))["breakers"]
+    for remote in ("stripe", "callbacks"):
+        telemetry.celery_breakers_open.labels(remote).set(said.get(remote, math.nan))
+
+
 async def _ask_billing() -> None:
     """Without the database the page has the rest, and of billing what was last known."""
+    if process.current().database.away:
+        return
     try:
         async with asyncio.timeout(PART_TIMEOUT_S):
             await database_sync_to_async(_billing.refresh, thread_sensitive=False, executor=_billing_thread)()

@@ -35,8 +35,10 @@ log = logging.getLogger(__name__)
 PULL_EVERY_S = 0.3
 AT_A_TIME = 1000  # keys that are read again with one question
 
-# Its own thread: who looks up keys cannot take its turn.
-_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-news")
+ANSWER_WITHIN_S = 5.0
+
+# Its own: who looks up keys cannot take its turn. Several, for one that a server hangs with.
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="key-news")
 
 
 async def read_changes(moment: int | None) -> Changes:
@@ -114,4 +116,5 @@ class News:
 
 
 async def _in_thread(function: Callable[[], T]) -> T:
-    return await database_sync_to_async(function, thread_sensitive=False, executor=_thread)()
+    async with asyncio.timeout(ANSWER_WITHIN_S):
+        return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)()

@@ -37,6 +37,11 @@ breakers_open = Gauge(
     "1 while nobody here asks this remote thing, because it does not answer.",
     ["remote"],
 )
+celery_breakers_open = Gauge(
+    "stenogate_celery_breakers_open",
+    "Remote things that Celery does not ask for now: Stripe, and how many of customers' servers.",
+    ["remote"],
+)
 control_database_silent = Gauge(
     "stenogate_gateway_control_database_silent_seconds",
     "How old the newest news of the control database is, or infinity.",

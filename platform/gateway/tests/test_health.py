@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 from django.test import RequestFactory
 
-from gateway import control, health, process
+from config import celery
+from faults.breaker import OPENS_AFTER, Breaker
+from gateway import control, health, process, receivers
+from gateway.callbacks import Callback
+from gateway.receivers import Receivers
+from metering.payments import client as payments
 from wire.messages import Heartbeat, WorkerState
 
 TOKEN = "a-token-of-this-test"
@@ -148,3 +154,33 @@ async def test_a_gateway_that_has_never_had_news_is_not_ready(monkeypatch: pytes
             raise ConnectionRefusedError
     with pytest.raises(health.NotReady, match="cannot be reached"):
         await health._database()
+
+
+async def test_the_page_has_the_breakers_of_here_and_of_celery(
+    valkey_server: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REDIS_URL = valkey_server
+    monkeypatch.setattr(health, "CHECKS", {"database": _answers, "keys": _answers})
+    monkeypatch.setattr(payments, "breaker", Breaker(opens_after=0))
+    alone = Receivers()
+    what = Callback("project", "request", 0, "https://dead.example/", "post", "{}", 0.0)
+    for _ in range(OPENS_AFTER):
+        alone.begin(what)
+        alone.end(what, answered=False)
+    monkeypatch.setattr(receivers, "current", lambda: alone)
+    celery.alive(celery.CALLBACKS_ALIVE_KEY)
+    request = RequestFactory().get("/metrics", REMOTE_ADDR="127.0.0.1")
+    page = (await health.metrics(request)).content.decode().splitlines()
+    for line in (
+        'stenogate_gateway_breaker_open{remote="stripe"} 1.0',
+        'stenogate_celery_breakers_open{remote="stripe"} 1.0',
+        'stenogate_celery_breakers_open{remote="callbacks"} 1.0',
+    ):
+        assert line in page
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    page = (await health.metrics(request)).content.decode().splitlines()
+    assert 'stenogate_celery_breakers_open{remote="stripe"} NaN' in page
+
+
+async def _answers() -> str:
+    return "answers"

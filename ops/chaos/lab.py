@@ -30,6 +30,7 @@ class Plan:
     churn_s: float = 30.0
     malformed: int = 5  # of each kind
     bursts: int = 8
+    lossy_s: float = 8.0
     stall_s: float = 5.0
     jump_s: float = 3600.0
 

@@ -17,7 +17,7 @@ from ops.chaos.errors import NotPossible
 from ops.chaos.lab import Lab
 from ops.chaos.report import Row
 
-LOSS, LOSSY_S = 0.3, 8.0
+LOSS = 0.3
 
 
 @contextmanager
@@ -66,18 +66,19 @@ def postgres_restart(lab: Lab) -> Row:
 
 
 def packet_loss(lab: Lab) -> Row:
+    lossy_s = lab.plan.lossy_s
     with _bad_road(lab) as (second, road):
 
         def lose(heard: Heard) -> None:
             road.loss = LOSS
-            time.sleep(LOSSY_S)
+            time.sleep(lossy_s)
             road.loss = 0.0
 
         disturbed = lab.disturb(lose, [second.url, lab.demo.http_url])
         faults = [] if road.held_up_s else ["nothing was lost"]
     return lab.row(
         "packet_loss",
-        f"{LOSS:.0%} of packets between a gateway and Valkey are lost for {LOSSY_S:g} s (a proxy acts it)",
+        f"{LOSS:.0%} of packets between a gateway and Valkey are lost for {lossy_s:g} s (a proxy acts it)",
         "late results; a stream that must move or resume does, and loses nothing", disturbed, faults,
     )  # fmt: skip
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from faults import kinds
+from faults.kinds import Kind
 from inference_worker.batch import Batch
 from inference_worker.breaker import Breaker
 from inference_worker.engine_thread import Closing, EngineThread, Opening, Outcome, Work, do
@@ -83,7 +85,8 @@ class EngineRoom:
             self.breaker.failed(self._clock())
             self._telemetry.engine_errors.inc()
             log.warning("the engine still fails", error=place(error))
-            if self.breaker.hopeless:
+            # One that is a server (Riva) and says that it will never serve us is not asked eight times.
+            if self.breaker.hopeless or kinds.of_grpc(error) is Kind.FATAL:
                 raise EngineGone("the engine is given up") from None
         else:
             self.breaker.probe_worked()

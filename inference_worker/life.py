@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from faults.pauses import pause_s
 from inference_worker import watchdog
 from inference_worker.engines.base import EngineStartError
 from inference_worker.inference_log import InferenceLog
@@ -26,7 +27,7 @@ from inference_worker.transport import Transport
 from wire import tasks
 from wire.messages import Heartbeat, WorkerState
 
-RECONNECT_S = 1.0
+RECONNECT_S, LONGEST_RECONNECT_S = 0.5, 5.0
 LAG_PROBE_S = 0.1
 LAST_WORDS_S = 2.0
 RECYCLING_CHECK_S = 0.5
@@ -139,13 +140,14 @@ class Life:
         self._worker.give_up("engine_failed")
 
     async def _carry(self) -> None:
-        transport = self._transport
+        transport, tries = self._transport, 0
         while not transport.address:
             try:
                 await transport.open()
             except (RedisError, OSError) as error:
                 log.warning("Redis cannot be reached; trying again", error=type(error).__name__)
-                await asyncio.sleep(RECONNECT_S)
+                tries += 1
+                await asyncio.sleep(pause_s(tries, first_s=RECONNECT_S, longest_s=LONGEST_RECONNECT_S))
         log.info("worker listening", address=transport.address, engine=self._worker.info.name)
         await transport.run(self._worker, self._heartbeat)
 

@@ -7,7 +7,6 @@ record may be sent as often as it takes: after a crash in the middle, by another
 from __future__ import annotations
 
 import queue
-import random
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +17,9 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
+from faults import kinds
+from faults.kinds import Kind
+from faults.pauses import pause_s
 from inference_worker import log_files
 from inference_worker.log_files import LogFile
 from inference_worker.log_lines import LineError, Reader, Record, moment
@@ -27,7 +29,7 @@ from inference_worker.telemetry import Telemetry
 SHIPS_EVERY_S = 2.0
 TELLS_EVERY_S = 4.0  # how far it is, also when nothing was processed
 LOOKS_FOR_OTHERS_EVERY_S = 30.0
-MAX_BACK_OFF_S = 60.0
+FIRST_BACK_OFF_S, MAX_BACK_OFF_S = 1.0, 60.0
 CONNECT_S = 5
 STATEMENT_MS = 10_000
 READS_BYTES = 256 * 1024
@@ -60,6 +62,7 @@ class Shipper:
         self._not_adopted_bytes = 0
         self._connection: psycopg.Connection | None = None
         self._failures = 0
+        self._back_off_s = 0.0
         self._look_at = 0.0  # for files of dead workers
         self._hurry = threading.Event()
         self._stopping = False
@@ -152,10 +155,14 @@ class Shipper:
                 log.info("the inference log is shipped again", failures=self._failures)
             self._failures = 0
             return 0.0
-        return min(MAX_BACK_OFF_S, 2.0**self._failures) * random.uniform(0.5, 1.0)
+        return self._back_off_s
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
+        # What it does not allow it will not allow in a second: somebody has to do something.
+        meant = isinstance(error, psycopg.Error) and kinds.of_postgres(error) is Kind.FATAL
+        first_s = MAX_BACK_OFF_S / 2 if meant else FIRST_BACK_OFF_S
+        self._back_off_s = pause_s(self._failures, first_s=first_s, longest_s=MAX_BACK_OFF_S)
         self._telemetry.log_ship_failures.inc()
         # Its sentence may hold the address and what was sent: name the error only.
         log.warning(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 from typing import Any, Protocol
 
+from faults.pauses import pause_s
 from metering import tasks
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class Emitter:
         return list(islice(takewhile(lambda record: record.task == task, self._waiting), BATCH))
 
     async def _send_forever(self) -> None:
-        pause = FIRST_PAUSE_S
+        tries = 0
         while True:
             await self._arrived.wait()
             batch = self._next_batch()
@@ -117,10 +118,10 @@ class Emitter:
             except Exception as error:
                 # Sent or not, nobody knows; sending again is safe because the ids are the same.
                 log.warning("emitter: broker: %s; %d waiting", type(error).__name__, len(self._waiting))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_S)
+                tries += 1
+                await asyncio.sleep(pause_s(tries, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S))
                 continue
-            pause = FIRST_PAUSE_S
+            tries = 0
             for _ in batch:
                 self._waiting.popleft()
             if not self._waiting:

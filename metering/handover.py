@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from faults.pauses import pause_s
 from metering import emit, stored, tasks
 from metering.emit import BATCH, Emitter, Record
 from metering.spool import Batch, Segment, Spool, SpoolError
@@ -143,7 +144,7 @@ class SpooledEmitter(Emitter):
     # ---- to the broker
 
     async def _hand_over_forever(self) -> None:
-        pause = emit.FIRST_PAUSE_S
+        tries = 0
         while True:
             await self._due.wait()
             batch = self._next()
@@ -167,10 +168,12 @@ class SpooledEmitter(Emitter):
             except Exception as error:
                 # Sent or not, nobody knows; sending again is safe because the ids are the same.
                 log.warning("usage: broker: %s; %d records wait", type(error).__name__, self.waiting)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, emit.LONGEST_PAUSE_S)
+                tries += 1
+                await asyncio.sleep(
+                    pause_s(tries, first_s=emit.FIRST_PAUSE_S, longest_s=emit.LONGEST_PAUSE_S)
+                )
                 continue
-            pause = emit.FIRST_PAUSE_S
+            tries = 0
             if again:
                 self._handed_again(batch)
             else:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import nullcontext
+
+import grpc
+import pytest
 
 from inference_worker.breaker import Breaker
+from inference_worker.engine_room import EngineGone, EngineRoom
 from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, Trouble
+from inference_worker.telemetry import Telemetry
 from inference_worker.tests.house import end, house, opening, silence
 from wire.messages import Abort, End, Ended, Failed, Opened, Progress, Refused, WorkerState
 
@@ -182,3 +188,32 @@ async def test_who_asks_for_streams_all_the_time_does_not_keep_the_engine_from_b
                 await h.a_turn()
         h.say(opening("y", epoch=2), *silence(1, "y", epoch=2), end("y", epoch=2))
         assert isinstance(await h.over("y"), Ended)
+
+
+class Says(grpc.RpcError):  # type: ignore[misc]
+    def __init__(self, status: grpc.StatusCode) -> None:
+        self.status = status
+
+    def code(self) -> grpc.StatusCode:
+        return self.status
+
+
+@pytest.mark.parametrize(
+    ("status", "given_up"),
+    [(grpc.StatusCode.UNAVAILABLE, False), (grpc.StatusCode.UNAUTHENTICATED, True)],
+)
+async def test_an_engine_that_is_a_server_and_refuses_us_for_good_is_given_up_at_once(
+    status: grpc.StatusCode, given_up: bool
+) -> None:
+    engine = ScriptedEngine()
+
+    def warm_up() -> None:
+        raise Says(status)
+
+    engine.warm_up = warm_up  # type: ignore[method-assign]
+    room = EngineRoom(engine, Telemetry(), lambda: 0.0, Breaker(first_pause_s=0.0))
+    try:
+        with pytest.raises(EngineGone) if given_up else nullcontext():
+            await room.probe(asyncio.Event(), lambda: False)
+    finally:
+        room.stop()

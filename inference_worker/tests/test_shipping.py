@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -238,9 +238,25 @@ def test_a_database_that_is_away_is_tried_again_ever_more_rarely_and_loses_nothi
         writes.dies()
         waits = [shipper._round(0.0) for _ in range(9)]
     for tries, wait in enumerate(waits, 1):
-        assert min(60, 2**tries) / 2 <= wait <= min(60, 2**tries)
+        assert 1 <= wait <= min(60, 2**tries)
     assert b"worker_inference_log_ship_failures_total 9.0" in telemetry.page()
     assert shipper.unshipped_bytes() == writes.file.path.stat().st_size
+    shipper._url = base.url
+    assert ship(shipper)
+    shipper._disconnect()
+    assert len(base.records()) == 1
+
+
+def test_what_the_database_will_never_do_is_not_asked_again_at_once(
+    base: Base, writes: Writes, tmp_path: Path
+) -> None:
+    another = urlsplit(base.url)._replace(path="/postgres").geturl()  # which has no function of ours
+    shipper = Shipper(another, tmp_path, Telemetry())
+    writes.opened(1, "s")
+    writes.step((1, 100))
+    writes.dies()
+    assert shipper._round(0.0) >= 30
+    shipper._disconnect()
     shipper._url = base.url
     assert ship(shipper)
     shipper._disconnect()

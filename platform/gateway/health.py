@@ -203,7 +203,7 @@ async def _ask_celery() -> None:
     said: dict[str, int] = {}
     with suppress(RedisError, OSError, ValueError, TypeError, KeyError):
         async with asyncio.timeout(PART_TIMEOUT_S), aioredis.from_url(settings.REDIS_URL) as client:
-            said = json.loads(await client.get(CALLBACKS_ALIVE_KEY))["breakers"]
+            said = json.loads(await client.get(CALLBACKS_ALIVE_KEY) or "{}")["breakers"]
     for remote in ("stripe", "callbacks"):
         telemetry.celery_breakers_open.labels(remote).set(said.get(remote, math.nan))
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from faults.pauses import pause_s
 from gateway import telemetry
 from gateway.errors import NoCapacity, NoWorker, Unavailable, UnknownModel
 from gateway.workers import SILENT_AFTER_S, Pool, serves
@@ -42,7 +43,7 @@ HOUSEKEEPING_S = 0.25
 KEEPALIVE_S = 2.0
 OPEN_TIMEOUT_S = 2.0
 SEND_TIMEOUT_S = 2.0
-START_AGAIN_S = 1.0
+START_AGAIN_S = 0.5
 OPEN_ATTEMPTS = 3
 # Streams that may catch up on new workers at a time, so that those who were there before are not flooded.
 MOVES_AT_ONCE = 64
@@ -120,6 +121,7 @@ class Link:
 
     async def start(self) -> None:
         """Returns when it listens: at once, or when Redis has come."""
+        tries = 0
         while self._mailbox is None:
             try:
                 mailbox = await Mailbox.open(
@@ -131,7 +133,8 @@ class Link:
                 log.warning("cannot listen on the channel layer: %s", type(error).__name__)
                 with suppress(Exception):
                     await self._layer.flush()
-                await asyncio.sleep(START_AGAIN_S)
+                tries += 1
+                await asyncio.sleep(pause_s(tries, first_s=START_AGAIN_S, longest_s=10 * START_AGAIN_S))
         loops = (self._receive_forever, self._send_forever, self._keep_house_forever)
         self._tasks = [asyncio.create_task(loop(), name=f"link {loop.__name__}") for loop in loops]
 

@@ -146,6 +146,26 @@ async def test_a_key_revoked_while_its_stream_is_being_opened_opens_nothing(
     assert [type(item) for item in link.sent] == [Abort]
 
 
+async def test_a_handshake_too_many_is_refused_before_its_key_is_looked_at(
+    house: Process, link: HandLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.openings.max_handshakes = 1
+    link.gate.clear()
+    first = Socket(house)
+    await link.asked.wait()
+    monkeypatch.setattr(house, "authenticator", None)
+    second = Socket(house)
+    refused = await second.until_said("websocket.http.response.start")
+    assert refused["status"] == 503
+    assert int(dict(refused["headers"])[b"retry-after"]) >= 1
+    assert b'"overloaded"' in (await second.until_said("websocket.http.response.body"))["body"]
+    link.gate.set()
+    await first.until_said("websocket.accept")
+    first.inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
+    await gone(first, house, link)
+    assert house.openings.handshakes == 0
+
+
 async def test_a_stream_on_hold_whose_worker_does_not_finish_is_closed_in_time_all_the_same(
     house: Process, link: HandLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ DOMAINS = [
     "inference_worker",
     "metering",
     "ops",
+    "ops/chaos",
     "ops/local",
     "ops/stripe",
     "platform/config",

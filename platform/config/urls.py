@@ -10,6 +10,8 @@ from metering.payments import webhooks
 
 admin.autodiscover()
 
+handler500 = pages.failed
+
 urlpatterns = [
     path("", pages.home, name="home"),
     path("admin/", admin.site.urls),

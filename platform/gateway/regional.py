@@ -22,6 +22,7 @@ from weakref import WeakSet
 
 from channels.db import database_sync_to_async
 
+from faults.pauses import pause_s
 from gateway import region_query, region_ticket
 from gateway import region_telemetry as telemetry
 from gateway.auth import Authenticated
@@ -119,9 +120,8 @@ class Regional:
             except Exception as error:
                 failures += 1
                 log.warning("cannot read the regions: %s", type(error).__name__)
-            await asyncio.sleep(
-                min(LONGEST_PAUSE_S, PULL_EVERY_S * 2**failures) if failures else PULL_EVERY_S
-            )
+            pause = pause_s(failures, first_s=PULL_EVERY_S, longest_s=LONGEST_PAUSE_S)
+            await asyncio.sleep(pause if failures else PULL_EVERY_S)
 
     async def pull(
         self,

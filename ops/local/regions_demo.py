@@ -33,6 +33,7 @@ SEEN_WITHIN_S = 15.0  # by all regions, that one is gone
 BACK_WITHIN_S = 120.0
 DRAINED_WITHIN_S = 60
 QUERY = "encoding=linear16&sample_rate=16000"
+LIVE = f"{QUERY}&interim_results=true"
 
 
 class Different(Exception):
@@ -131,6 +132,7 @@ class Demo:
             socket.send(SECOND)
             command = self._manage("region", "drain", "eu", "--within", str(DRAINED_WITHIN_S))
             wait_for(lambda: self.asks("atlantic", "eu").status == 307, "eu to drain")
+            wait_for(lambda: self.asks("europe", "us").status == 503, "us to hear of it")
             self.expect("atlantic asks eu", self.asks("atlantic", "eu"), 307, region="us")
             self.expect("europe asks eu", self.asks("europe", "eu"), 503, "region_unavailable")
             self.expect("europe asks us", self.asks("europe", "us"), 503, "region_unavailable")
@@ -143,11 +145,12 @@ class Demo:
         check(command.returncode == 0, f"the drain ended with {command.returncode}")
         self._manage("region", "undrain", "eu").communicate(timeout=60)
         wait_for(lambda: self.asks("europe", "eu").status == 101, "eu to be back")
+        wait_for(lambda: self.asks("europe", "us").status == 307, "us to hear of it")
         say("after region undrain eu", "eu takes streams again")
 
     def death(self) -> None:
         title("Death: all processes of eu are killed")
-        with self.opens("atlantic", "eu") as socket:
+        with self.opens("atlantic", "eu", LIVE) as socket:
             socket.send(SECOND)
             socket.recv()
             began = time.monotonic()
@@ -189,20 +192,26 @@ class Demo:
 
 
 def words(socket: ClientConnection) -> str:
-    """All that is heard until the end, which must be a good one."""
+    return finish(socket)[0]
+
+
+def finish(socket: ClientConnection) -> tuple[str, str]:
+    """All that is said until the end, which must be a good one, and the request id."""
     socket.send(json.dumps({"type": "CloseStream"}))
-    heard = []
+    heard, request_id = [], ""
     try:
         while True:
             message = json.loads(socket.recv(timeout=20))
             if message["type"] == "Results" and message["is_final"]:
                 heard.append(message["channel"]["alternatives"][0]["transcript"])
+            elif message["type"] == "Metadata":
+                request_id = message["request_id"]
     except ConnectionClosed:
         check(socket.close_code == 1000, f"the stream ended with {socket.close_code} {socket.close_reason}")
-    return " ".join(filter(None, heard))
+    return " ".join(filter(None, heard)), request_id
 
 
-def wait_for(look: Callable[[], bool], what: str, within_s: float = 10.0) -> None:
+def wait_for(look: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
     ends = time.monotonic() + within_s
     while not _seen(look):
         check(time.monotonic() < ends, f"waited {within_s:g} s for {what}")

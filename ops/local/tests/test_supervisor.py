@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,21 @@ def test_a_killed_process_is_started_again_and_it_says_so(tmp_path, supervisor, 
     assert str(tmp_path / "worker.log") in out.getvalue()
     assert supervisor.pids["worker"] != first
     assert seen == [{"worker": first}, {}, supervisor.pids]
+
+
+def test_one_that_is_held_is_not_started_again_until_it_is_let_go(tmp_path, supervisor):
+    hold = tmp_path / "hold"
+    held = replace(obedient(tmp_path, "one"), held=hold.exists)
+    supervisor.up([held])
+    hold.touch()
+    os.kill(supervisor.pids["one"], signal.SIGKILL)
+    until(lambda: not supervisor.pids, supervisor)
+    start_at = supervisor.children[0].start_at
+    until(lambda: time.monotonic() > start_at, supervisor)
+    supervisor.tick(time.monotonic())
+    assert not supervisor.pids
+    hold.unlink()
+    until(lambda: supervisor.pids, supervisor)
 
 
 def test_what_a_dead_process_had_started_goes_with_it(tmp_path, supervisor):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.errors import GatewayError
+from gateway.resume.state import Mark
 from wire.messages import Word
 
 # ---- from the client
@@ -64,6 +65,20 @@ class Transcript:
     stability: float | None = None
     billed_ms: int = 0  # of all channels together
     channel: int = 0
+    mark: Mark | None = None  # how far the stream is with this final, if it can be resumed
+    resume_token: str = ""
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """To a client that can come back: with what, and from where on it is to send audio. With `url`, it is to
+    go there now."""
+
+    resume_token: str
+    resume_from_ms: int
+    next_seq: int
+    window_s: float
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,7 @@ class Problem:
     fatal: bool = True
 
 
-ClientMessage: TypeAlias = Transcript | SpeechBegan | UtteranceEnd | Summary | Problem | Answer
+ClientMessage: TypeAlias = Transcript | SpeechBegan | UtteranceEnd | Summary | Problem | Answer | Welcome
 
 
 @dataclass(frozen=True)

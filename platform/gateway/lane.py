@@ -15,6 +15,8 @@ import msgspec
 
 from gateway.events import Transcript, UsageRange
 from gateway.rejoin import REMEMBERED_WORDS, Rejoin
+from gateway.rests import Rests
+from gateway.resume.state import LaneMark
 from gateway.tape import Tape
 from wire.messages import (
     BYTES_PER_SAMPLE,
@@ -36,8 +38,9 @@ from wire.processed import most_samples, processed_ms
 # A longer frame is sent to the worker in pieces, so that one stream's hour does not hold up the others' tick.
 MAX_AUDIO_ITEM_BYTES = 32_000
 DEFAULT_LEAD_S = 10.0
-# Where nobody pauses, a replay begins at any chunk rather than later than this before the lead.
-REST_WITHIN = 20 * SAMPLE_RATE
+# So much is kept whatever the worker has not confirmed, and so many flushes of a client that asks for nothing
+# else. An engine confirms an utterance of any length long before.
+MOST_UNCONFIRMED, MOST_FLUSHES = 120 * SAMPLE_RATE, 500
 # So much of a replay is out at a time; a worker that many streams come to is sent only what it can use soon.
 REPLAY_AHEAD = 4 * SAMPLE_RATE
 # A stream that has been moved so often and got no further is the trouble itself.
@@ -67,6 +70,8 @@ class Lane:
         self._complete = False
         self._processed = self._confirmed = 0  # samples, by any worker
         self._flushes: deque[tuple[int, int]] = deque()  # position and token, of what is on the tape
+        self._origin = 0  # from where the worker counts its chunks, but for flushes since
+        self._pinned: int | None = None  # where a worker that is being asked would begin
         # With the worker it has now
         self._chunk = 1
         self._fed = self._worker_processed = 0  # samples
@@ -80,7 +85,10 @@ class Lane:
         self._said: deque[str] = deque(maxlen=REMEMBERED_WORDS)
         self._said_until_ms = 0
         self._paused = True  # nobody has spoken since the last final
-        self._rests: deque[tuple[int, int]] = deque([(0, 0)])  # from where to where nobody spoke
+        self._rests = Rests()
+        self._told: deque[str] = deque(maxlen=REMEMBERED_WORDS)  # of it, what is on its way to the client
+        self._told_until_ms = 0
+        self._told_pause = True
         # Moves
         self._moves, self._moved_at = 0, -1
         self._stall: tuple[object, float] | None = None
@@ -111,6 +119,9 @@ class Lane:
 
     def flush(self) -> None:
         self.flushes_asked += 1
+        last = self._flushes[-1] if self._flushes else None
+        if last is not None and last[0] == self._tape.end and last[1] <= self.flushes_done:
+            self._flushes.pop()  # this one does the same for a worker that hears it again
         self._flushes.append((self._tape.end, self.flushes_asked))
 
     def end(self, input_ms: int) -> None:
@@ -166,11 +177,19 @@ class Lane:
     @property
     def replay_from(self) -> int:
         """Where a new worker is to begin: in the last pause before the lead, so that no word is cut."""
-        latest = max(0, self._confirmed - self._lead)
-        pauses = [min(until, latest) for since, until in self._rests if since <= latest]
-        if pauses and latest - pauses[-1] <= REST_WITHIN:
-            latest = pauses[-1]
-        return max(self._on_a_chunk(latest), self._tape.start)
+        needed = max(self._confirmed, self._processed - MOST_UNCONFIRMED)
+        begin = self._rests.before(max(0, needed - self._lead))
+        many = self._flushes[-MOST_FLUSHES][0] if len(self._flushes) > MOST_FLUSHES else 0
+        return max(self._on_a_chunk(begin), self._tape.start, many)
+
+    def pin(self) -> int:
+        """Where another worker is to begin. What it needs is kept until the lane goes on there, or stays."""
+        self._pinned = self.replay_from
+        return self._pinned
+
+    def stay(self) -> None:
+        """Nobody has taken it."""
+        self._pinned = None
 
     def open_on(self, epoch: int, chunk: int) -> None:
         """The worker that has taken it first, which takes so many samples at a time."""
@@ -179,7 +198,8 @@ class Lane:
     def go_on(self, epoch: int, start: int, chunk: int) -> None:
         """Another worker, or the same one again, has taken it and hears it from `start` on."""
         self.epoch, self._chunk = epoch, max(1, chunk)
-        self._fed = self._worker_processed = start
+        self._fed = self._worker_processed = self._origin = start
+        self._pinned = None
         self._flush_fed = max(
             (token for at, token in self._flushes if at <= start and token <= self.flushes_done), default=0
         )
@@ -190,8 +210,9 @@ class Lane:
     def start_over(self) -> None:
         """What comes from here on is another speech: no worker hears what was before."""
         self._tape = Tape(self._tape.end)
+        self._origin, self._pinned = self._tape.end, None
         self._flushes.clear()
-        self._rests, self._paused = deque([(self._tape.end, self._tape.end)]), True
+        self._rests, self._paused = Rests(self._tape.end), True
 
     def may_move(self) -> bool:
         """Counts, so it is to be asked once for each move."""
@@ -209,15 +230,15 @@ class Lane:
         return now - self._stall[1] >= STALLED_S
 
     def _on_a_chunk(self, position: int) -> int:
-        """Chunks are counted from the last flush, or from the beginning."""
-        origin = max((at for at, _ in self._flushes if at <= position), default=0)
+        """Chunks are counted from the last flush, or from where the worker began."""
+        origins = (self._origin, *(at for at, _ in self._flushes))
+        origin = max((at for at in origins if at <= position), default=position)
         return position - (position - origin) % self._chunk
 
     def _forget(self) -> None:
-        until = self.replay_from
+        until = self.replay_from if self._pinned is None else self._pinned
         self._tape.forget_before(until)
-        while len(self._rests) > 1 and self._rests[1][0] <= until:
-            self._rests.popleft()
+        self._rests.forget_before(until)
         # One of them stays: chunks are counted from it.
         while (
             len(self._flushes) > 1
@@ -225,6 +246,62 @@ class Lane:
             and self._flushes[1][1] <= self.flushes_done
         ):
             self._flushes.popleft()
+
+    # ---- from one gateway to the next, or to the same again
+
+    @property
+    def kept_bytes(self) -> int:
+        return self._tape.bytes
+
+    def tell(self, final: Transcript) -> None:
+        """It is on its way to the client."""
+        self._told.extend(word.text for word in final.words)
+        self._told_until_ms = max(self._told_until_ms, final.end_ms)
+        self._told_pause = final.speech_final
+
+    def mark(self, *, words: bool = False) -> LaneMark:
+        """How far it is with what has been told."""
+        start = self.replay_from
+        if self._held_final is not None:
+            start = min(start, max(0, self._told_until_ms * SAMPLE_RATE // 1000 - self._lead))
+        return LaneMark(
+            start_ms=start * 1000 // SAMPLE_RATE,
+            told_ms=self._told_until_ms,
+            processed=self._processed,
+            input_ms=self.input_ms,
+            billed_ms=self.billed_ms,
+            paused=self._told_pause,
+            said=tuple(self._told) if words else (),
+        )
+
+    def restore(self, mark: LaneMark, start_ms: int) -> None:
+        """Of a new lane: go on where another gateway was; the audio comes again from `start_ms` on."""
+        start = start_ms * SAMPLE_RATE // 1000
+        self._tape = Tape(start)
+        self._rests = Rests(start)
+        self.input_ms, self.billed_ms = start_ms, mark.billed_ms
+        self._processed, self._confirmed = mark.processed, start
+        self._said, self._told = (deque(mark.said, REMEMBERED_WORDS) for _ in range(2))
+        self._said_until_ms = self._told_until_ms = mark.told_ms
+        self._paused = self._told_pause = mark.paused
+
+    @property
+    def resume_ms(self) -> int:
+        """Until where all that the client sent is here."""
+        return min(self.input_ms, self._tape.end * 1000 // SAMPLE_RATE)
+
+    def revive(self, resume_ms: int) -> None:
+        """Go on after an end that was none; the client sends from there on."""
+        end = resume_ms * SAMPLE_RATE // 1000
+        self._tape.cut(end)
+        self._held_back, self._abort = b"", None
+        self._flushes = deque((min(at, end), token) for at, token in self._flushes)
+        self.input_ms = resume_ms
+        self.ending = self.ended = self._complete = False
+        self._said, self._said_until_ms, self._paused = (
+            self._told.copy(), self._told_until_ms, self._told_pause,
+        )  # fmt: skip
+        self._moves = 0
 
     # ---- from the worker
 
@@ -238,17 +315,9 @@ class Lane:
         self._worker_processed = max(self._worker_processed, processed)
         self._processed = max(self._processed, processed)
         self._confirmed = max(self._confirmed, min(confirmed, processed))
-        if self._paused and self._rests[-1][1] < self._confirmed:
-            self._rest()
+        if self._paused:
+            self._rests.note(self._confirmed, self._said_until_ms * SAMPLE_RATE // 1000)
         self._forget()
-
-    def _rest(self) -> None:
-        """Nobody has spoken between the last final and what is confirmed."""
-        since, until = self._rests[-1]
-        if self._said_until_ms * SAMPLE_RATE // 1000 > until:  # there was a final since then
-            self._rests.append((self._confirmed, self._confirmed))
-        else:
-            self._rests[-1] = since, self._confirmed
 
     def complete(self, item: Ended) -> None:
         """The worker has ended the stream."""
@@ -265,7 +334,7 @@ class Lane:
         if self.catching_up:
             return None
         words = self._unsaid(item.words)
-        if len(words) == len(item.words):
+        if words == item.words:
             return item
         return msgspec.structs.replace(item, words=words, start_ms=words[0].start_ms) if words else None
 
@@ -275,27 +344,31 @@ class Lane:
         if item.index != self._next_index:
             raise OutOfOrder
         self._next_index += 1
-        words, start_ms = self._unsaid(item.words), item.start_ms
+        words, start_ms, end_ms = self._unsaid(item.words), item.start_ms, item.end_ms
         if self._rejoin is not None:
             self._rejoin.remember(item.words)
-            if not words and not (
-                item.speech_final and item.end_ms > self._said_until_ms and not self._paused
-            ):
+            said = not words and (item.words or end_ms <= self._said_until_ms)
+            # That the speaker paused after it may not have been said.
+            pauses = item.speech_final and not self._paused and self._rejoin.reached_by(end_ms)
+            if said and not pauses:
                 return []
             if len(words) < len(item.words) or start_ms < self._said_until_ms:
-                start_ms = words[0].start_ms if words else item.end_ms
+                start_ms = words[0].start_ms if words else max(end_ms, self._said_until_ms)
+                end_ms = max(start_ms, end_ms)
+            if self._rejoin.passed_by(item.start_ms):
+                self._rejoin = None
         due = self.release()
         self._held_final = Transcript(
             seq=0,  # the session's to give
             words=words,
             start_ms=start_ms,
-            end_ms=item.end_ms,
+            end_ms=end_ms,
             is_final=True,
             speech_final=item.speech_final,
             channel=self.channel,
         )
         self._said.extend(word.text for word in words)
-        self._said_until_ms = max(self._said_until_ms, item.end_ms)
+        self._said_until_ms = max(self._said_until_ms, end_ms)
         self._paused = item.speech_final
         return due + self.release() if self.flushes_done == self.flushes_asked else due
 

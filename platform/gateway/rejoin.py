@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from wire.messages import Word
 
 REMEMBERED_WORDS = 12
@@ -26,16 +28,33 @@ class Rejoin:
         self._heard: deque[str] = deque(maxlen=REMEMBERED_WORDS)  # again, in finals
 
     def new_in(self, words: Sequence[Word]) -> tuple[Word, ...]:
-        """Those that have not been said."""
-        return tuple(words[self._cut(words) :])
+        """Those that have not been said; none begins before the boundary, so that times go on in order."""
+        return tuple(self._after(word) for word in words[self._cut(words) :])
 
     def remember(self, words: Sequence[Word]) -> None:
         """These were in a final, so the next one begins after them."""
         self._heard.extend(_bare(word.text) for word in words)
 
+    def reached_by(self, end_ms: int) -> bool:
+        """Whether a final that ends there may be the one that the old worker was at."""
+        return end_ms > self.boundary_ms - NEAR_MS // 2
+
+    def passed_by(self, start_ms: int) -> bool:
+        """Whether nothing of a final that begins there, or of a later one, can have been said."""
+        return start_ms > self.boundary_ms + NEAR_MS
+
+    def _after(self, word: Word) -> Word:
+        if word.start_ms >= self.boundary_ms:
+            return word
+        return msgspec.structs.replace(
+            word, start_ms=self.boundary_ms, end_ms=max(self.boundary_ms, word.end_ms)
+        )
+
     def _cut(self, words: Sequence[Word]) -> int:
         by_time = sum(_middle(word) < self.boundary_ms for word in words)
-        best, best_score = by_time, self._score(words, by_time)
+        best, best_score, others = by_time, *self._score(words, by_time)
+        if not others:
+            return by_time  # its neighbours say nothing else
         for distance in range(1, 4):
             for cut in (by_time - distance, by_time + distance):
                 moved = words[min(cut, by_time) : max(cut, by_time)]
@@ -43,19 +62,17 @@ class Rejoin:
                     abs(_middle(word) - self.boundary_ms) > NEAR_MS for word in moved
                 ):
                     continue
-                if (score := self._score(words, cut)) > best_score:
+                if (score := self._score(words, cut)[0]) > best_score:
                     best, best_score = cut, score
         return best
 
-    def _score(self, words: Sequence[Word], cut: int) -> int:
-        """How many words before the cut are the last ones said, counted from the cut back."""
+    def _score(self, words: Sequence[Word], cut: int) -> tuple[int, int]:
+        """Of the words before the cut, side by side with the last ones said: how many are the same, and how
+        many are others. One that was misheard shifts none of them."""
         heard = [*self._heard, *(_bare(word.text) for word in words[:cut])]
-        score = 0
-        for mine, theirs in zip(reversed(heard), reversed(self._said), strict=False):
-            if mine != theirs:
-                break
-            score += 1
-        return score
+        pairs = list(zip(reversed(heard), reversed(self._said), strict=False))
+        same = sum(mine == theirs for mine, theirs in pairs)
+        return same, len(pairs) - same
 
 
 def _middle(word: Word) -> float:

@@ -39,6 +39,8 @@ from gateway.events import (
 )
 from gateway.lane import Lane, OutOfOrder
 from gateway.pauses import PauseWatch
+from gateway.resume.memory import Memory, say_again
+from gateway.resume.state import Told
 from wire.messages import (
     SAMPLE_RATE,
     Ended,
@@ -90,7 +92,9 @@ class Session:
         self._pauses = [PauseWatch(features.utterance_end_ms or 0) for _ in lanes]
         self._opened_at = self._heard_at = now
         self._sha256 = hashlib.sha256()
-        self._next_seq = 0
+        self.next_seq = 0
+        self.memory: Memory | None = None  # None: nobody can come back to it
+        self.error: GatewayError | None = None  # that has ended it
         self._bad_messages = 0
         self._to_client: list[ClientMessage] = []
         self._close: Close | None = None
@@ -108,9 +112,25 @@ class Session:
         for watch in self._pauses:
             watch.pause_ms = features.utterance_end_ms or 0
 
-    def restart_clock(self, now: float) -> None:
+    def restart_clock(self, now: float, open_for_s: float = 0.0) -> None:
         """The client could not speak before it was let in."""
-        self._opened_at = self._heard_at = now
+        self._opened_at, self._heard_at = now - open_for_s, now
+
+    # ---- for those who come back
+
+    def remember(self, finals: Iterable[Told] = (), next_seq: int = 0, missed: Iterable[Told] = ()) -> None:
+        """It can be resumed: every final is to tell how far the stream is. If it has been, it goes on after
+        those finals, and says again those that were missed."""
+        self.memory, self.next_seq = Memory(self.lanes, finals), next_seq
+        self._to_client += map(say_again, missed)
+
+    def say(self, message: ClientMessage, *, first: bool = False) -> None:
+        self._to_client.insert(0 if first else len(self._to_client), message)
+
+    def part(self, error: GatewayError) -> None:
+        """It has ended for this client, by name."""
+        self._to_client.clear()
+        self._end_with(error)
 
     def listening(self, now: float) -> None:
         """We have not read the client until now, so it cannot have been silent."""
@@ -308,7 +328,7 @@ class Session:
         self._drop_unsent_partial(lane.channel)
         self._to_client.append(
             Transcript(
-                seq=self._next_seq,
+                seq=self.next_seq,
                 words=item.words,
                 start_ms=item.start_ms,
                 end_ms=item.end_ms,
@@ -322,9 +342,10 @@ class Session:
     def _say_finals(self, lane: Lane, finals: Iterable[Transcript]) -> None:
         for final in finals:
             self._drop_unsent_partial(lane.channel)
-            self._to_client.append(replace(final, seq=self._next_seq, billed_ms=self.billed_ms))
+            said = replace(final, seq=self.next_seq, billed_ms=self.billed_ms)
+            self.next_seq += 1
             self._pauses[lane.channel].hear(final.words)
-            self._next_seq += 1
+            self._to_client.append(said if self.memory is None else self.memory.tell(lane, said))
 
     def _drop_unsent_partial(self, channel: int) -> None:
         """A client that does not read loses partials, never finals; a newer result makes a partial stale."""
@@ -346,11 +367,12 @@ class Session:
         if self._why is not None and self._say_why:
             self._end_with(self._why)
         else:
-            audio_ms = max(lane.input_ms for lane in self.lanes)
+            audio_ms = max(max(lane.input_ms, lane.billed_ms) for lane in self.lanes)
             self._to_client.append(Summary(audio_ms, self._sha256.hexdigest(), self.billed_ms))
             self._shut(Close(1000))
 
     def _end_with(self, error: GatewayError) -> None:
+        self.error = error
         self._to_client.append(Problem(error))
         self._shut(Close(error.close_code, error.code))
 

@@ -23,6 +23,14 @@ class Tape:
     def append(self, pcm: bytes) -> None:
         self._pcm += pcm
 
+    @property
+    def bytes(self) -> int:
+        return len(self._pcm)
+
+    def cut(self, end: int) -> None:
+        """What comes after it never was."""
+        del self._pcm[max(0, end - self.start) * BYTES_PER_SAMPLE :]
+
     def read(self, position: int, until: int) -> bytes:
         first, last = position - self.start, until - self.start
         return bytes(self._pcm[first * BYTES_PER_SAMPLE : last * BYTES_PER_SAMPLE])

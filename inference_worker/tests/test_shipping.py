@@ -256,11 +256,8 @@ def test_what_the_database_will_never_do_is_not_asked_again_at_once(
     writes.step((1, 100))
     writes.dies()
     assert shipper._round(0.0) >= 30
+    assert shipper.unshipped_bytes() > 0
     shipper._disconnect()
-    shipper._url = base.url
-    assert ship(shipper)
-    shipper._disconnect()
-    assert len(base.records()) == 1
 
 
 def test_a_record_that_the_database_refuses_keeps_no_other_from_it(

@@ -98,7 +98,8 @@ class Matrix:
 
     def _up(self) -> bool:
         with suppress(OSError):  # the gateway is not there yet
-            return self.stack.health()[0] == 200
+            status, text = self.stack.health()
+            return status == 200 and "weak" not in text
         return False
 
     def _talking(self, sent_ms: int = 0) -> None:

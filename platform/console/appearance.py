@@ -80,6 +80,13 @@ UNFOLD: dict[str, Any] = {
                 _link("Webhook events", "webhook", "metering_webhookevent"),
             ),
             _section(
+                "Regions",
+                _link("Regions", "public", "regions_region"),
+                _link("Gateways", "router", "regions_gateway"),
+                _link("Flags", "flag", "regions_flag"),
+                _link("Configuration", "settings_backup_restore", "regions_change"),
+            ),
+            _section(
                 "Records",
                 _link("Usage events", "speed", "metering_usageevent"),
                 _link("Requests", "receipt_long", "metering_request"),

@@ -13,6 +13,7 @@ from console.admin import (
     plans,
     prices,
     reconciliation,
+    regions,
     tenants,
     usage,
 )
@@ -20,7 +21,7 @@ from console.admin.choices import autocomplete
 
 __all__ = [
     "accounts", "audit", "invoices", "keys", "ledger", "outbox", "people", "plans", "prices",
-    "reconciliation", "tenants", "usage",
+    "reconciliation", "regions", "tenants", "usage",
 ]  # fmt: skip
 
 admin.site.index_template = "console/dashboard.html"

@@ -13,10 +13,14 @@ from unfold.decorators import action, display
 
 from console.admin.base import StaffAdmin, acting, become
 from console.admin.plans import LIMIT_ROWS
+from regions.services import set_tenant_residency
 from tenants import services
 from tenants.access import TenantState
 from tenants.limits import limits_of
 from tenants.models import Project, Tenant
+from tenants.residency import rule_of
+
+PLACE = ("residency", "home_region", "allowed_regions")
 
 
 @admin.register(Tenant)
@@ -26,11 +30,11 @@ class TenantAdmin(StaffAdmin):
     list_filter = ("state", "plan", ("created_at", RangeDateFilter))
     search_fields = ("name__icontains", "slug__startswith")
     search_help_text = "Name, or how the slug begins"
-    fields = (("name", "slug"), "plan", ("state", "created_at"), "id")
+    fields = (("name", "slug"), "plan", PLACE, ("state", "created_at"), "id")
     actions_detail = ("suspend", "reactivate")
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[Any, ...]:
-        return self.fields if obj else ("name", "slug", "plan")
+        return self.fields if obj else ("name", "slug", "plan", PLACE)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may_write(request)
@@ -43,12 +47,13 @@ class TenantAdmin(StaffAdmin):
         return str(tenant.get_state_display())
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        plan = obj.plan
+        plan, rule = obj.plan, rule_of(obj)
         if change:
             obj = Tenant.objects.get(id=obj.pk)
         else:
             become(obj, services.create_tenant(obj.name, obj.slug, actor=acting(request)))
         services.set_plan(obj, plan, actor=acting(request))
+        set_tenant_residency(obj, rule, actor=acting(request))
 
     def has_suspend_permission(self, request: HttpRequest, object_id: str) -> bool:
         return self._could_become(request, object_id, TenantState.SUSPENDED)

@@ -24,7 +24,9 @@ from tenants.scope import staff_scope, tenant_scope
 
 pytestmark = pytest.mark.django_db
 
-OURS = [model for model in admin.site._registry if model._meta.app_label in ("tenants", "metering")]
+OURS = [
+    model for model in admin.site._registry if model._meta.app_label in ("tenants", "metering", "regions")
+]
 
 
 @pytest.fixture
@@ -272,7 +274,9 @@ def test_rotating_shows_the_new_key_once_and_leaves_the_old_for_a_day(browser, a
 
 
 def test_a_tenant_is_made_suspended_and_reactivated(browser, acme):
-    browser.post(page(Tenant, "add"), {"name": "Third", "slug": "third", "plan": DEFAULT_PLAN})
+    browser.post(
+        page(Tenant, "add"), {"name": "Third", "slug": "third", "plan": DEFAULT_PLAN, "residency": "any"}
+    )
     assert of_staff(Tenant.objects.filter(slug="third").exists)
     change = page(Tenant, "change", acme.tenant.id)
     browser.post(change.replace("change/", "suspend/"))
@@ -308,7 +312,8 @@ def test_a_plan_is_made_given_and_changed(browser, acme, rival, staff):
     made = {"name": "Small", "slug": "small", "streams_at_once": "5", "audio_hours_a_day": "0.5"}
     browser.post(page(Plan, "add"), made)
     plan = Plan.objects.get(slug="small")
-    browser.post(page(Tenant, "change", acme.tenant.id), {"plan": plan.id, "name": "Renamed"})
+    changed = {"plan": plan.id, "name": "Renamed", "residency": "any"}
+    browser.post(page(Tenant, "change", acme.tenant.id), changed)
     browser.post(page(Plan, "change", plan.id), {"name": "Small", "streams_at_once": "6", "slug": "other"})
     assert "Small" in text(browser.get(page(Plan, "changelist")))
     found = selectors.find_grant(acme.key.prefix)

@@ -44,8 +44,9 @@ SHOWN = {
         "Difference #* (ahead, 2026-11-19) is closed.",
     ],
     "BillingOutboxStuck": ["* tenants; *"],
+    "CeleryDown": ["ok    celery: beat and worker are alive", "* -m celery -A config.celery worker *"],
     "CertificateExpiry": [
-        'stenogate_gateway_certificate_expires_timestamp_seconds{address="127.0.0.1:*"} 9 days left',
+        'stenogate_gateway_certificate_expires_timestamp_seconds{address="127.0.0.1:*"} 1* days left',
         'stenogate_gateway_certificate_unreadable{address="127.0.0.1:*"} 0.0',
         "notAfter=*",
         "shown-here *silent *https://127.0.0.1:*",
@@ -194,7 +195,7 @@ def _address_with_a_certificate(stack: Stack, folder: Path) -> Iterator[str]:
     """That of a region, which has no gateway and therefore gets no stream."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    files = ["-keyout", key, "-out", certificate, "-days", "10", "-subj", "/CN=127.0.0.1"]
+    files = ["-keyout", key, "-out", certificate, "-days", "12", "-subj", "/CN=127.0.0.1"]
     subprocess.run([*made, *files], check=True, capture_output=True)
     (port,) = free_ports(1)
     server = subprocess.Popen(

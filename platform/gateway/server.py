@@ -30,7 +30,7 @@ from twisted.web import http
 
 from config import env
 from gateway import process, telemetry
-from gateway.flow import Inbox, Outlet
+from gateway.flow import Entrance, Inbox, Outlet
 from gateway.http_protocol import Channel, Request
 from metering.spool import SpoolError
 
@@ -179,6 +179,10 @@ class GatewayServer(Server):  # type: ignore[misc]
         gc.collect()
         gc.freeze()
         super().run()
+
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        Entrance(port, reactor.callLater)
 
     def listen_error(self, failure: Any) -> None:
         if failure.check(CannotListenError):

@@ -26,7 +26,7 @@ from tests.benchmarks.load_client import connect
 from tests.benchmarks.measure import percentile
 
 LIVE, CLIENTS, SECONDS = (50,), 1000, 20.0
-WORKER_STREAMS = 400
+WORKER_STREAMS = 150
 SETTINGS = {
     "ENGINE": "scripted",
     "SCRIPTED_ROW_MS": "0.1",

@@ -4,7 +4,14 @@ import asyncio
 from typing import Any
 
 from gateway.events import Finalize
-from gateway.flow import MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES, Inbox, Outlet
+from gateway.flow import (
+    ACCEPTED_AT_ONCE,
+    MAX_QUEUED_BYTES,
+    MAX_QUEUED_MESSAGES,
+    Entrance,
+    Inbox,
+    Outlet,
+)
 from gateway.lane import Lane
 from gateway.session import MAX_FLUSHES_WAITING, MAX_MESSAGES_WAITING, Features, Limits, Session, State
 from wire.messages import Final, Flushed
@@ -122,3 +129,48 @@ def test_a_client_that_does_not_read_is_read_no_further_and_is_not_idle_meanwhil
     assert stream.state is State.OPEN
     stream.next_message_to_send()
     assert not stream.window_full
+
+
+class Port:
+    """Twisted's, with connections that wait."""
+
+    connected, disconnecting, numberAccepts = True, False, 100
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting, self.reads = waiting, True
+        self.accepted: list[int] = []
+
+    def doRead(self) -> None:
+        accepted = min(self.waiting, self.numberAccepts)
+        self.waiting -= accepted
+        self.accepted.append(accepted)
+        self.numberAccepts = self.numberAccepts + 20 if accepted == self.numberAccepts else max(1, accepted)
+
+    def stopReading(self) -> None:
+        self.reads = False
+
+    def startReading(self) -> None:
+        self.reads = True
+
+
+def test_a_crowd_is_accepted_by_a_few_with_pauses_between() -> None:
+    port, later = Port(waiting=2 * ACCEPTED_AT_ONCE + 1), []
+    Entrance(port, lambda seconds, what: later.append(what))
+    for _ in range(2):
+        port.doRead()
+        assert not port.reads
+        later.pop()()
+        assert port.reads
+    port.doRead()
+    assert port.reads
+    assert port.accepted == [ACCEPTED_AT_ONCE, ACCEPTED_AT_ONCE, 1]
+    assert later == []
+
+
+def test_a_port_that_was_closed_in_the_pause_stays_closed() -> None:
+    port, later = Port(waiting=99), []
+    Entrance(port, lambda seconds, what: later.append(what))
+    port.doRead()
+    port.disconnecting = True
+    later.pop()()
+    assert not port.reads

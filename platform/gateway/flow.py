@@ -84,8 +84,8 @@ class Outlet:
 
 
 class Entrance:
-    """Lets connections in by fours. Twisted accepts all that wait, a hundred at a time, and whoever is in would
-    wait for as long as their handshakes take. Meanwhile the kernel keeps the others."""
+    """Lets connections in by fours. Twisted accepts all that wait, a hundred at a time, and those who are in
+    would wait for as long as their handshakes take. Meanwhile the kernel keeps the others."""
 
     def __init__(self, port: Any, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._port, self._later = port, later

@@ -17,11 +17,12 @@ from uuid import UUID
 from django.db.models import Max, Q, QuerySet, Sum
 from django.utils import timezone
 
+from faults.kinds import Kind
 from metering import cycles
 from metering.models import Account, MeterIntent
 from metering.models.outbox import IntentState
 from metering.payments import client, retries, summaries
-from metering.payments.errors import PaymentsError, Permanent
+from metering.payments.errors import PaymentsError
 from tenants.scope import staff_scope
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def settle_due(*, now: datetime | None = None, limit: int = 200) -> int:
         except PaymentsError as error:
             log.warning("doubtful meter events of %s are settled later: %s", hour.starts_at, error)
             _later(hour, now)
-            if not isinstance(error, Permanent):
+            if error.kind is Kind.TRANSIENT:
                 break  # Stripe is away
     return settled
 

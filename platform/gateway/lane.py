@@ -236,7 +236,8 @@ class Lane:
         return position - (position - origin) % self._chunk
 
     def _forget(self) -> None:
-        until = self.replay_from if self._pinned is None else self._pinned
+        # Nor what the worker has not been given: the one before may have been further.
+        until = min(self._fed, self.replay_from if self._pinned is None else self._pinned)
         self._tape.forget_before(until)
         self._rests.forget_before(until)
         # One of them stays: chunks are counted from it.

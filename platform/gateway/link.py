@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from faults.pauses import pause_s
 from gateway import telemetry
 from gateway.errors import NoCapacity, NoWorker, Unavailable, UnknownModel
+from gateway.placements import Owner as Owner
+from gateway.placements import Placement as Placement
+from gateway.placements import Receiver as Receiver
 from gateway.workers import SILENT_AFTER_S, Pool, serves
 from wire import addresses
 from wire.codec import WireError, encode_envelope
@@ -24,12 +26,12 @@ from wire.mailbox import Layer, Mailbox
 from wire.messages import (
     Abort,
     Envelope,
+    Failed,
     Heartbeat,
     Open,
     Opened,
     Refused,
     StreamOptions,
-    ToGateway,
     ToWorker,
     WorkerState,
 )
@@ -39,7 +41,9 @@ from wire.tasks import end
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.004
-HOUSEKEEPING_S = 0.25
+HOUSEKEEPING_S = 0.1
+STALLED_LOOK_S = 0.5
+LATE_S = 0.25
 KEEPALIVE_S = 2.0
 OPEN_TIMEOUT_S = 2.0
 SEND_TIMEOUT_S = 2.0
@@ -48,40 +52,6 @@ OPEN_ATTEMPTS = 3
 # Streams that may catch up on new workers at a time, so that those who were there before are not flooded.
 MOVES_AT_ONCE = 64
 LEAVING = (WorkerState.DRAINING, WorkerState.UNHEALTHY)
-
-
-class Receiver(Protocol):
-    """A stream's consumer, as the link sees it. Called on the event loop; must not block or raise."""
-
-    def receive_from_worker(self, item: ToGateway) -> None: ...
-
-    def receive_worker_lost(self, stream: str) -> None: ...
-
-    def receive_worker_leaving(self, stream: str) -> None:
-        """The worker takes no new streams and would be rid of this one, if there is room elsewhere."""
-
-    def stalled(self, stream: str, now: float) -> bool:
-        """Whether the worker does nothing for the stream, though it should. Asked a few times a second."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose a stream is, as the worker is to note it."""
-
-    tenant: str
-    project: str
-    key: str
-    tags: tuple[str, ...] = ()
-
-
-@dataclass
-class Placement:
-    """Where a stream lives: on which worker, in which epoch."""
-
-    stream: str
-    epoch: int
-    address: str
-    opened: Opened
 
 
 @dataclass(frozen=True)
@@ -115,6 +85,7 @@ class Link:
         self._mailbox: Mailbox | None = None
         self._workers: dict[str, _Worker] = {}
         self._last_link = 0
+        self._looked_at, self._late = 0.0, False
         self._opening: dict[tuple[str, int], asyncio.Future[Opened | Refused]] = {}
         self._something_to_send = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -236,6 +207,8 @@ class Link:
             # Not `wait_for`, which in Python 3.11 may lose a cancellation that comes with the answer.
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 result = await answer
+            if isinstance(result, Opened) and not self._holds(address, item):
+                result = Refused(stream=item.stream, epoch=item.epoch, code="worker_lost")
             accepted = isinstance(result, Opened)
             return result
         except TimeoutError:
@@ -247,6 +220,11 @@ class Link:
                 # Also when the client left meanwhile: the worker may be about to give it a slot.
                 self.send(address, [Abort(stream=item.stream, epoch=item.epoch, processed=item.start)])
                 self.release(address, item.stream)
+
+    def _holds(self, address: str, item: Open) -> bool:
+        worker = self._workers.get(address)
+        stream = worker.streams.get(item.stream) if worker is not None else None
+        return stream is not None and stream.epoch == item.epoch
 
     def _refusal(self, options: StreamOptions, refused: Refused | None) -> Unavailable | UnknownModel:
         ready = self.pool.ready()
@@ -286,19 +264,18 @@ class Link:
         telemetry.workers_lost.inc()
         log.warning("worker %s lost (%s) with %d streams", address, why, len(worker.streams))
         for name, stream in worker.streams.items():
-            # A stream that is still being opened is told by its refusal instead.
+            # Whoever is still opening it reads it there instead, also if it had been taken.
             if not self._answer_open(Refused(stream=name, epoch=stream.epoch, code="worker_lost")):
                 stream.receiver.receive_worker_lost(name)
 
     def _answer_open(self, answer: Opened | Refused) -> bool:
-        """False when the stream is open, also if whoever opens it has not come to read that yet."""
+        """False when nobody waits for it: the stream is open, or whoever opened it has left."""
         opening = self._opening.get((answer.stream, answer.epoch))
         if opening is None:
             return False
         if not opening.done():
             opening.set_result(answer)
-            return True
-        return opening.cancelled() or isinstance(opening.result(), Refused)
+        return True
 
     # ---- the three loops
 
@@ -341,7 +318,11 @@ class Link:
         for item in items:
             if isinstance(item, Opened | Refused):
                 self._answer_open(item)
-            elif (stream := worker.streams.get(item.stream)) is not None and stream.epoch == item.epoch:
+            elif (stream := worker.streams.get(item.stream)) is None or stream.epoch != item.epoch:
+                continue
+            elif isinstance(item, Failed) and (item.stream, item.epoch) in self._opening:
+                del worker.streams[item.stream]  # before whoever opens it could read that it was open
+            else:
                 stream.receiver.receive_from_worker(item)  # type: ignore[arg-type]  # a worker sends ToGateway only
         # Nothing is sent for the acknowledgement alone: it travels with the next audio, or soon after.
 
@@ -355,17 +336,27 @@ class Link:
 
     async def _keep_house_forever(self) -> None:
         # Sends nothing itself: Redis may hang, and who is silent must be found out all the same.
+        stalled_look_at = self._looked_at = self._clock()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            for address in self.pool.silent(self._clock()):
-                self._lose(address, "silent")
-            self._leave_the_stalled()
+            now = self._clock()
+            self._lose_the_silent(now)
+            if now - stalled_look_at >= STALLED_LOOK_S:
+                stalled_look_at = now
+                self._leave_the_stalled(now)
             self._something_to_send.set()
             telemetry.streams_active.set(self.active)
             telemetry.workers_ready.set(len(self.pool.ready()))
 
-    def _leave_the_stalled(self) -> None:
-        now = self._clock()
+    def _lose_the_silent(self, now: float) -> None:
+        # Were we kept from our work ourselves, we read first what came meanwhile.
+        self._late = not self._late and now - self._looked_at > HOUSEKEEPING_S + LATE_S
+        self._looked_at = now
+        if not self._late:
+            for address in self.pool.silent(now):
+                self._lose(address, "silent")
+
+    def _leave_the_stalled(self, now: float) -> None:
         for worker in list(self._workers.values()):
             for name, stream in list(worker.streams.items()):
                 if stream.receiver.stalled(name, now):

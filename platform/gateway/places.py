@@ -1,7 +1,8 @@
 """On which worker each lane of a stream is, and how it comes to another when that one is lost or leaves.
 
 A lane without a worker loses nothing: its audio stays on its tape, and the worker that takes it next is given
-what may have been lost. What an earlier worker says too late is of an older epoch, and nobody's.
+what may have been lost. What an earlier worker says too late is of an older epoch, and nobody's. A worker
+that lives is left only when another has taken the lane, so where there is no room nothing changes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from gateway import telemetry
 from gateway.errors import GatewayError, Unavailable, UnknownModel
 from gateway.lane import Lane
 from gateway.link import OPEN_ATTEMPTS, Link, Owner, Placement, Receiver
+from gateway.resume.state import EPOCHS
 from gateway.session import Session, State
 from wire.messages import SAMPLE_RATE, Opened, StreamOptions
 from wire.tasks import end
@@ -54,18 +56,23 @@ class Places:
         self._wish: Wish
         self._now: dict[str, Placement] = {}
         self._last: dict[str, Opened] = {}
+        self._epochs: dict[str, int] = {}  # the last that was asked for
         self._moving = asyncio.Lock()  # one change of places at a time
         self._moves: set[asyncio.Task[None]] = set()
-        self._caught_up = asyncio.Event()
+        self._leaving: set[str] = set()
+        self._news = asyncio.Event()
 
     @property
     def complete(self) -> bool:
-        return len(self._now) == len(self._session.lanes)
+        """Every lane has been taken by a worker. If it has lost that since, it comes to another."""
+        return len(self._last) == len(self._session.lanes)
 
     @property
     def settled(self) -> bool:
         """Every lane has its worker, which is where it should be."""
-        return self.complete and not any(lane.catching_up for lane in self._session.lanes)
+        return all(
+            lane.ended or (lane.name in self._now and not lane.catching_up) for lane in self._session.lanes
+        )
 
     def opened(self, lane: str) -> Opened:
         """By the worker that has it, or had it last."""
@@ -73,9 +80,13 @@ class Places:
 
     # ---- opening and closing
 
-    async def open(self, lane: Lane, wish: Wish) -> None:
-        """For the first time. Raises what `Link.open` raises."""
+    async def open(self, lane: Lane, wish: Wish, generation: int = 0) -> None:
+        """For the first time, or for that connection of a stream. Raises what `Link.open` raises."""
         self._wish = wish
+        if generation:
+            lane.epoch = generation * EPOCHS
+            await self._reopen(lane)
+            return
         self._take(lane, await self._link.open(lane.name, wish.owner, wish.options, self._receiver))
         lane.open_on(self._now[lane.name].epoch, self._now[lane.name].opened.chunk)
 
@@ -87,7 +98,7 @@ class Places:
             try:
                 for lane in self._session.lanes:
                     lane.start_over()
-                    await self._reopen(lane)
+                    await self._reopen_in_time(lane)
             except BaseException:
                 self.give_back()
                 raise
@@ -119,78 +130,130 @@ class Places:
         or if nobody else takes it in time."""
         if (placement := self._now.pop(name, None)) is not None:
             self._link.release(placement.address, name)
-        lane = next(lane for lane in self._session.lanes if lane.name == name)
+        self._news.set()
+        lane = self._lane(name)
         if self._session.can_move(name, error):
             telemetry.streams_moved.labels(error.code).inc()
-            self._start(lane, error)
+            self._start(self._move(lane, error))
 
-    def leave(self, name: str, error: GatewayError) -> bool:
-        """Its worker does no more, or will not for long. False when nobody else has room."""
-        lane = next(lane for lane in self._session.lanes if lane.name == name)
+    def leave(self, name: str) -> bool:
+        """Its worker does no more, or will not for long, but lives. False when nobody else has room."""
         placement = self._now.get(name)
-        if placement is None or lane.ended or self._session.state is State.CLOSED:
+        if placement is None or name in self._leaving or self._lane(name).ended or self._closed:
             return False
         if not self._link.pool.has_room(self._wish.options, frozenset([placement.address])):
             return False
-        self._give_back(lane)
-        telemetry.streams_moved.labels("leaving").inc()
-        self._start(lane, error, frozenset([placement.address]))
+        self._leaving.add(name)
+        self._start(self._leave(self._lane(name), placement))
         return True
 
     def look(self) -> None:
         """To be called when a worker has said something."""
-        if self._moves and not any(lane.catching_up for lane in self._session.lanes):
-            self._caught_up.set()
+        if self._moves:
+            self._news.set()
+            self.send_due()  # of a replay, what there is room for now
 
-    def _start(self, lane: Lane, error: GatewayError, without: frozenset[str] = frozenset()) -> None:
-        move = asyncio.create_task(self._move(lane, error, without), name="move a lane")
+    # ---- inside
+
+    @property
+    def _closed(self) -> bool:
+        return self._session.state is State.CLOSED
+
+    def _lane(self, name: str) -> Lane:
+        return next(lane for lane in self._session.lanes if lane.name == name)
+
+    def _start(self, what: Coroutine[None, None, None]) -> None:
+        move = asyncio.create_task(what, name="move a lane")
         self._moves.add(move)
         move.add_done_callback(self._moves.discard)
 
-    async def _move(self, lane: Lane, error: GatewayError, without: frozenset[str]) -> None:
+    async def _move(self, lane: Lane, error: GatewayError) -> None:
         began = time.monotonic()
-        async with self._link.moves:
-            async with self._moving:
-                if lane.name in self._now or not await self._find_room(lane, error, without):
+        while True:
+            # Whoever finds no room does not keep others waiting who may.
+            async with self._link.moves:
+                async with self._moving:
+                    if lane.name in self._now or lane.ended or self._closed:
+                        return
+                    refused = await self._try_to_reopen(lane)
+                if refused is None:
+                    await self._caught_up(lane, began)
                     return
-                self._caught_up.clear()
-            self.send_due()
-            self.look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CATCH_UP_S):
-                    await self._caught_up.wait()
-            telemetry.move_seconds.observe(time.monotonic() - began)
+            if time.monotonic() - began >= self._within_s:
+                log.warning("stream %s: nobody takes it (%s)", lane.name, refused.code)
+                self._fail(error)
+                return
+            await asyncio.sleep(random.uniform(*LOOK_AGAIN_S))
 
-    async def _find_room(self, lane: Lane, error: GatewayError, without: frozenset[str]) -> bool:
+    async def _leave(self, lane: Lane, before: Placement) -> None:
         began = time.monotonic()
-        while not lane.ended and self._session.state is not State.CLOSED:
+        try:
+            async with self._link.moves:
+                async with self._moving:
+                    if self._now.get(lane.name) is not before or lane.ended or self._closed:
+                        return
+                    if await self._try_to_reopen(lane, frozenset([before.address])) is not None:
+                        return
+                telemetry.streams_moved.labels("leaving").inc()
+                await self._caught_up(lane, began)
+        finally:
+            self._leaving.discard(lane.name)
+
+    async def _caught_up(self, lane: Lane, began: float) -> None:
+        placement = self._now.get(lane.name)
+        self.send_due()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                while lane.catching_up and self._now.get(lane.name) is placement:
+                    self._news.clear()
+                    await self._news.wait()
+        telemetry.move_seconds.observe(time.monotonic() - began)
+
+    async def _reopen_in_time(self, lane: Lane) -> None:
+        began = time.monotonic()
+        while True:
             try:
-                await self._reopen(lane, without)
-            except (Unavailable, UnknownModel) as refused:
-                if time.monotonic() - began >= self._within_s:
-                    log.warning("stream %s: nobody takes it (%s)", lane.name, refused.code)
-                    self._fail(error)
-                    return False
-                without = frozenset()
+                await self._reopen(lane)
+            except Unavailable:
+                if time.monotonic() - began >= self._within_s or self._closed:
+                    raise
                 await asyncio.sleep(random.uniform(*LOOK_AGAIN_S))
             else:
-                return True
-        return False
+                return
+
+    async def _try_to_reopen(self, lane: Lane, without: frozenset[str] = frozenset()) -> GatewayError | None:
+        """The refusal, if nobody takes it."""
+        try:
+            await self._reopen(lane, without)
+        except (Unavailable, UnknownModel) as refused:
+            return refused
+        return None
 
     async def _reopen(self, lane: Lane, without: frozenset[str] = frozenset()) -> None:
-        start, epoch = lane.replay_from, lane.epoch + 1
+        """On another worker; the one that the lane has now, if any, keeps it until then."""
+        epoch = max(self._epochs.get(lane.name, 0), lane.epoch) + 1
         # Each attempt takes an epoch of its own, also one that fails.
-        lane.epoch += OPEN_ATTEMPTS
-        placement = await self._link.open(
-            lane.name,
-            self._wish.owner,
-            self._wish.options,
-            self._receiver,
-            epoch=epoch,
-            start=start,
-            replay_until=lane.processed,
-            without=without,
-        )
+        self._epochs[lane.name] = epoch + OPEN_ATTEMPTS - 1
+        start = lane.pin()
+        try:
+            placement = await self._link.open(
+                lane.name,
+                self._wish.owner,
+                self._wish.options,
+                self._receiver,
+                epoch=epoch,
+                start=start,
+                replay_until=lane.processed,
+                without=without,
+            )
+        except BaseException:
+            lane.stay()
+            raise
+        if lane.ended or self._closed:
+            # It is over, and its end went to the worker before, if it had one.
+            self._link.give_back(placement, lane.processed)
+            return
+        self._give_back(lane)
         self._take(lane, placement)
         lane.go_on(placement.epoch, start, placement.opened.chunk)
         telemetry.replayed_seconds.inc((lane.sent - start) / SAMPLE_RATE)

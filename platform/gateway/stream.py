@@ -249,7 +249,7 @@ class Stream:
         self._woken()
 
     def receive_worker_leaving(self, stream: str) -> None:
-        self.places.leave(stream, WorkerLost())
+        self.places.leave(stream)
 
     def stalled(self, stream: str, now: float) -> bool:
         # Recorded audio yields to whoever speaks now, however long.

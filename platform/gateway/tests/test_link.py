@@ -1,159 +1,36 @@
-"""The link against a real Valkey, with a worker played by hand: its mailbox, its peer, its heartbeats."""
+"""The link against a real Valkey, with a worker played by hand."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis import asyncio as aioredis
 
 from gateway.errors import NoCapacity, NoWorker, UnknownModel
-from gateway.link import Link, Owner, Placement
-from wire.addresses import WORKER_PREFIX, heartbeat_group
-from wire.codec import encode_envelope, encode_heartbeat
-from wire.mailbox import Mailbox
+from gateway.link import Link
+from gateway.tests.hands import DEADLINE_S, OWNER, REGION, Ear, Pair, heartbeat_of, linked
+from wire.addresses import heartbeat_group
+from wire.codec import encode_heartbeat
 from wire.messages import (
     Abort,
-    AnyItem,
-    Envelope,
+    Failed,
     Final,
     Heartbeat,
     Open,
     Opened,
     Refused,
     StreamOptions,
-    ToGateway,
     WorkerState,
 )
-from wire.sequence import Peer
-
-REGION = "test"
-OWNER = Owner("tenant", "project", "key", ("night",))
-DEADLINE_S = 5.0
-
-
-class HandWorker:
-    """Does what a worker does, when the test says so."""
-
-    def __init__(self, layer: Any, mailbox: Mailbox) -> None:
-        self.layer, self.mailbox = layer, mailbox
-        self.received: list[AnyItem] = []
-        self.peers: dict[str, Peer] = {}
-        self.deaf = False
-        self.envelopes = 0
-        self.answer: Callable[[Open], ToGateway | None] = lambda opening: Opened(
-            stream=opening.stream, epoch=opening.epoch, worker="hand", model="m", version="1", arch="a"
-        )
-        self.changed = asyncio.Condition()
-        self.task = asyncio.create_task(self._receive_forever())
-
-    async def beat(self, state: WorkerState = WorkerState.READY, *, active: int = 0) -> None:
-        heartbeat = Heartbeat(
-            worker="hand",
-            address=self.mailbox.address,
-            region=REGION,
-            state=state,
-            engine="hand",
-            model="m",
-            languages=("en",),
-            capacity=10,
-            active=active,
-        )
-        await self.layer.group_send(heartbeat_group(REGION), encode_heartbeat(heartbeat))
-
-    async def say(self, *items: ToGateway) -> None:
-        for gateway, peer in self.peers.items():
-            peer.send(items)
-            await self._flush(gateway, peer)
-
-    async def heard(self, wanted: type[AnyItem]) -> AnyItem:
-        async with asyncio.timeout(DEADLINE_S), self.changed:
-            await self.changed.wait_for(lambda: any(isinstance(item, wanted) for item in self.received))
-        return next(item for item in self.received if isinstance(item, wanted))
-
-    async def _receive_forever(self) -> None:
-        while True:
-            envelope = await self.mailbox.receive()
-            if self.deaf or not isinstance(envelope, Envelope):
-                continue
-            self.envelopes += 1
-            peer = self.peers.setdefault(envelope.sender, Peer(me=self.mailbox.address, link=envelope.link))
-            items = peer.receive(envelope, asyncio.get_running_loop().time())
-            async with self.changed:
-                self.received += items
-                self.changed.notify_all()
-            for item in items:
-                if isinstance(item, Open) and (answer := self.answer(item)) is not None:
-                    peer.send([answer])
-            await self._flush(envelope.sender, peer)
-
-    async def _flush(self, gateway: str, peer: Peer) -> None:
-        for envelope in peer.envelopes_to_send(asyncio.get_running_loop().time()):
-            await self.layer.send(gateway, encode_envelope(envelope))
-
-
-@dataclass
-class Ear:
-    """What a stream's consumer hears."""
-
-    items: list[ToGateway] = field(default_factory=list)
-    lost: int = 0
-    leaving: int = 0
-    stuck: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def receive_from_worker(self, item: ToGateway) -> None:
-        self.items.append(item)
-        self.changed.set()
-
-    def receive_worker_lost(self, stream: str) -> None:
-        self.lost += 1
-        self.changed.set()
-
-    def receive_worker_leaving(self, stream: str) -> None:
-        self.leaving += 1
-        self.changed.set()
-
-    def stalled(self, stream: str, now: float) -> bool:
-        return self.stuck
-
-    async def something(self) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            await self.changed.wait()
-        self.changed.clear()
-
-
-@dataclass
-class Pair:
-    link: Link
-    worker: HandWorker
-
-    async def ready(self) -> None:
-        await self.worker.beat()
-        async with asyncio.timeout(DEADLINE_S):
-            while not self.link.pool.ready():  # noqa: ASYNC110 - the link has no hook for it, and needs none
-                await asyncio.sleep(0.005)
-
-    async def open(self, ear: Ear, stream: str = "s") -> Placement:
-        return await self.link.open(stream, OWNER, StreamOptions(), ear)
 
 
 @pytest.fixture
 async def pair(valkey_server: str) -> AsyncIterator[Pair]:
-    gateway_layer, worker_layer = (
-        RedisPubSubChannelLayer(hosts=[valkey_server], prefix="steno") for _ in range(2)
-    )
-    link = Link(gateway_layer, REGION, silent_after_s=2.0)
-    await link.start()
-    worker = HandWorker(worker_layer, await Mailbox.open(worker_layer, WORKER_PREFIX, dropped=lambda: None))
-    yield Pair(link, worker)
-    worker.task.cancel()
-    await worker.mailbox.close()
-    await link.stop()
+    async with linked(valkey_server) as made:
+        yield made
 
 
 async def test_a_stream_finds_a_worker_and_hears_its_results(pair: Pair) -> None:
@@ -233,10 +110,10 @@ async def test_a_client_that_leaves_while_it_waits_frees_the_slot(pair: Pair) ->
 
 
 async def test_a_worker_that_falls_silent_is_lost_and_its_streams_are_told_once(pair: Pair) -> None:
-    pair.link.pool.silent_after_s = 0.2
     await pair.ready()
     ear = Ear()
     await pair.open(ear)
+    pair.link.pool.silent_after_s = 0.2
     await ear.something()
     assert (ear.lost, ear.items) == (1, [])
     with pytest.raises(NoWorker):
@@ -322,7 +199,7 @@ async def test_what_is_no_message_at_all_does_not_deafen_the_link(pair: Pair, va
     assert pair.link.alive
 
 
-async def test_a_worker_that_stops_right_after_it_took_a_stream_is_lost_to_it(pair: Pair) -> None:
+async def test_a_worker_that_stops_right_after_it_took_a_stream_has_not_taken_it(pair: Pair) -> None:
     await pair.ready()
     pair.worker.answer = lambda opening: None
     ear = Ear()
@@ -332,8 +209,82 @@ async def test_a_worker_that_stops_right_after_it_took_a_stream_is_lost_to_it(pa
     answer = Opened(stream="s", epoch=request.epoch, worker="hand", model="m", version="1", arch="a")
     assert pair.link._answer_open(answer)
     pair.link._lose(pair.worker.mailbox.address, "stopped")
-    await opening
-    assert ear.lost == 1
+    with pytest.raises(NoWorker):
+        await opening
+    assert ear.lost == 0  # it has been told otherwise
+
+
+async def test_a_stream_that_fails_before_it_is_known_to_be_open_was_not_opened(pair: Pair) -> None:
+    await pair.ready()
+    pair.worker.answer = lambda opening: None
+    ear = Ear()
+    opening = asyncio.create_task(pair.open(ear))
+    request = await pair.worker.heard(Open)
+    answer = Opened(stream="s", epoch=request.epoch, worker="hand", model="m", version="1", arch="a")
+    # In one message, so that whoever opens it has had no turn in between.
+    await pair.worker.say(
+        answer, Failed(stream="s", epoch=request.epoch, code="worker_stopping", processed=0)
+    )
+    with pytest.raises(NoCapacity):
+        await opening
+    assert (ear.items, pair.link.active) == ([], 0)
+
+
+async def test_streams_hear_of_a_worker_that_drains_as_long_as_it_does(pair: Pair) -> None:
+    await pair.ready()
+    ear = Ear()
+    await pair.open(ear)
+    for state in (WorkerState.DRAINING, WorkerState.UNHEALTHY):
+        await pair.worker.beat(state)
+        await ear.something()
+    assert (ear.leaving, ear.lost) == (2, 0)
+
+
+async def test_a_stream_for_which_nothing_is_done_is_to_leave(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.link.STALLED_LOOK_S", 0.0)
+    await pair.ready()
+    ear = Ear()
+    await pair.open(ear)
+    assert ear.leaving == 0
+    ear.stuck = True
+    await ear.something()
+    assert ear.leaving
+
+
+async def test_what_an_earlier_epoch_says_is_nobodys(pair: Pair) -> None:
+    await pair.ready()
+    first, second = Ear(), Ear()
+    await pair.open(first)
+    await pair.link.open("s", OWNER, StreamOptions(), second, epoch=5, start=1600, replay_until=3200)
+    opening = next(item for item in pair.worker.received if isinstance(item, Open) and item.epoch == 5)
+    assert (opening.start, opening.replay_until) == (1600, 3200)
+    late = Final(stream="s", epoch=1, index=0, start_ms=0, end_ms=1, words=())
+    good = Final(stream="s", epoch=5, index=0, start_ms=0, end_ms=1, words=())
+    await pair.worker.say(late, good)
+    await second.something()
+    assert (first.items, second.items) == ([], [good])
+
+
+def test_a_link_that_was_kept_from_its_work_listens_before_it_judges(valkey_server: str) -> None:
+    """Else all workers would be lost whenever this process is suspended for a second."""
+    link = Link(RedisPubSubChannelLayer(hosts=[valkey_server], prefix="steno"), REGION)
+
+    def known() -> list[str]:
+        return [heartbeat.worker for heartbeat in link.pool.all()]
+
+    link.pool.hear(heartbeat_of("loud"), 0.0)
+    link.pool.hear(heartbeat_of("dead"), 0.0)
+    link._lose_the_silent(5.0)
+    assert known() == ["loud", "dead"]
+    link.pool.hear(heartbeat_of("loud"), 5.05)  # it had said so meanwhile
+    link._lose_the_silent(5.1)
+    assert known() == ["loud"]
+    # One that is always late judges every second time.
+    link._lose_the_silent(10.0)
+    link._lose_the_silent(15.0)
+    assert known() == []
 
 
 async def test_a_link_without_streams_is_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

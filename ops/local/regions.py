@@ -217,12 +217,14 @@ def _announce(
     login = f"   {facts['admin_user']} / {facts['admin_password']}"
     console.line(f"\n  Admin      {facts['admin_url']}{login}")
     console.line(f"  Logs       {stack.short(paths.log)}/   (these facts: {stack.short(paths.demo)})")
+    usual = paths.var.parent == stack.ROOT / "var"
+    elsewhere = "" if usual else f" --var {stack.short(paths.var.parent)}"
     ours = ".venv/bin/python -m ops.local"
     console.line("\nIn another terminal:")
-    console.line("  make regions-demo")
+    console.line("  make regions-demo" if usual else f"  {ours}.regions_demo{elsewhere}")
     console.line(f"  {ours} --var {stack.short(paths.var)} manage region status")
     console.line(f"  {ours} --var {stack.short(paths.var)} manage region drain eu --within 60")
-    console.line(f"  {ours} regions kill eu; sleep 10; {ours} regions revive eu")
+    console.line(f"  {ours}{elsewhere} regions kill eu; sleep 10; {ours}{elsewhere} regions revive eu")
     console.line("\nCtrl-C ends it; so does `make stop`.\n")
 
 

@@ -70,6 +70,7 @@ class Regional:
     regions: Mapping[str, Region] = field(default_factory=dict)
     flags: Flags = field(default_factory=Flags)
     applied: int = 0  # the version of the configuration that is gone by
+    _measured: set[str] = field(default_factory=set)
     _seen: int | None = None
     _read_at: float | None = None
     _reported_at: float = 0.0
@@ -151,7 +152,10 @@ class Regional:
 
     def _measure(self) -> None:
         telemetry.version.set(self.applied)
-        for region in self.regions.values():
+        # Of one that nobody wrote down nothing is left when its last gateway is silent.
+        gone = [Region(name) for name in self._measured - set(self.regions)]
+        self._measured = set(self.regions)
+        for region in (*self.regions.values(), *gone):
             telemetry.gateways.labels(region.name).set(region.gateways)
             telemetry.active.labels(region.name).set(region.state == State.ACTIVE)
             telemetry.streams.labels(region.name).set(region.streams)

@@ -64,8 +64,8 @@ class APIKeyAdmin(StaffAdmin):
     form = IssueForm
     fields = (
         ("name", "shown_prefix"), ("tenant", "project"), ("scopes", "allowed_origins"),
-        ("state_label", "replaced_by"), ("expires_at", "revoked_at"), ("issued_by", "last_used_at"),
-        ("created_at", "id"),
+        ("residency", "home_region", "allowed_regions"), ("state_label", "replaced_by"),
+        ("expires_at", "revoked_at"), ("issued_by", "last_used_at"), ("created_at", "id"),
     )  # fmt: skip
     actions = ("revoke_selected",)
     actions_detail = ("rotate", "revoke")

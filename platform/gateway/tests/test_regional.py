@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.auth import Authenticated
 from gateway.errors import BadParameter, GatewayError
@@ -227,3 +228,15 @@ async def test_not_all_are_sent_on_at_once() -> None:
     assert sum(len(one.moved) for one in many) == MOVES_A_TURN
     await world.pull()
     assert [len(one.moved) for one in many] == [1] * len(many)
+
+
+async def test_of_a_region_that_is_gone_no_gateway_is_counted_any_more() -> None:
+    def counted(name: str) -> float | None:
+        return REGISTRY.get_sample_value("stenogate_gateway_region_gateways", {"region": name})
+
+    world = World("eu", EU, replace(US, name="nobody-added"))
+    await world.pull()
+    assert (counted("eu"), counted("nobody-added")) == (1, 1)
+    world.view = replace(world.view, regions={"eu": EU})
+    await world.pull()
+    assert (counted("eu"), counted("nobody-added")) == (1, 0)

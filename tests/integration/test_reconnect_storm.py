@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,12 +17,14 @@ from inference_worker.engines.scripted import SENTENCES, spoken
 from tests.acceptance.stack import Stack
 from tests.acceptance.tenant import Tenant
 from tests.benchmarks import storm_client
+from tests.benchmarks.load_client import TEXT, frame
 from tests.benchmarks.storm_client import CLOSE_STREAM, Answer
 from tests.integration.sockets import SECOND, listening, rest, transcript
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
-CLIENTS = 1000
+CLIENTS, SLOTS = 1000, 20  # those of the worker; the live stream has one
+KEEP_ALIVE = frame(TEXT, b'{"type":"KeepAlive"}')
 TENTH = SECOND[: len(SECOND) // 10]
 SAYS = ("More streams are opening than can be served in time.", "Every worker is full.")
 
@@ -41,6 +44,20 @@ async def speak(socket: ClientConnection, until: asyncio.Event) -> int:
     return sent
 
 
+async def come(stack: Stack, key: str, over: asyncio.Event) -> tuple[Answer, int]:
+    """What it is told; and if it is let in, how its stream ends, which it keeps until all is over."""
+    answer = await knock(stack, key)
+    if answer.socket is None:
+        return answer, 0
+    while not over.is_set():
+        answer.socket.send(KEEP_ALIVE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await over.wait()
+    answer.socket.send(CLOSE_STREAM)
+    return answer, await answer.socket.closed
+
+
 async def test_everybody_is_let_in_or_told_when_to_come_back_and_who_is_in_hears_every_word(
     scripted_stack: Stack, acme: Tenant
 ) -> None:
@@ -49,25 +66,22 @@ async def test_everybody_is_let_in_or_told_when_to_come_back_and_who_is_in_hears
         speaking = asyncio.create_task(speak(live, over))
         heard = asyncio.create_task(rest(live))
         await asyncio.sleep(0.5)
+        storm = [asyncio.create_task(come(scripted_stack, acme.key, over)) for _ in range(CLIENTS)]
         async with asyncio.timeout(60):
-            answers = await asyncio.gather(*(knock(scripted_stack, acme.key) for _ in range(CLIENTS)))
-        inside = [answer for answer in answers if answer.socket is not None]
-        refused = [answer for answer in answers if answer.socket is None]
-        for answer in inside:
-            assert answer.socket is not None
-            answer.socket.send(CLOSE_STREAM)
-        async with asyncio.timeout(20):
-            ends = await asyncio.gather(*(answer.socket.closed for answer in inside if answer.socket))
-        over.set()
-        sent_ms = await speaking
-        await live.send(json.dumps({"type": "CloseStream"}))
-        async with asyncio.timeout(20):
+            while sum(task.done() for task in storm) <= CLIENTS - SLOTS:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            over.set()
+            answers = await asyncio.gather(*storm)
+            sent_ms = await speaking
+            await live.send(json.dumps({"type": "CloseStream"}))
             messages, code, _ = await heard
 
-    assert set(ends) == {1000}
+    inside = [answer for answer, _ in answers if answer.socket is not None]
+    refused = [answer for answer, _ in answers if answer.socket is None]
+    assert {end for answer, end in answers if answer.socket} == {1000}
     # As many as there is room for, not all at once.
     first, *_, last = sorted(answer.at for answer in inside)
-    assert SLOWEST_FULL < len(inside) < 20
+    assert SLOWEST_FULL < len(inside) < SLOTS
     assert last - first > 0.5
     assert {answer.status for answer in refused} == {503}
     assert all(any(says in answer.says for says in SAYS) for answer in refused), refused[0]

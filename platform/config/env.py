@@ -147,6 +147,20 @@ MOVE_WITHIN_SECONDS = Variable(
     "How long a stream without a worker waits for room on another before it ends with worker_lost.",
     "10",
 )
+RESUME_WINDOW_SECONDS = Variable(
+    "RESUME_WINDOW_SECONDS",
+    number(1, 3600),
+    "60",
+    "How long a client that was cut off may take to come back to its stream.",
+    "60",
+)
+GATEWAY_DRAIN_SECONDS = Variable(
+    "GATEWAY_DRAIN_SECONDS",
+    number(0, 3600),
+    "20",
+    "How long a stopping gateway lets streams end by themselves whose clients do not come back.",
+    "20",
+)
 REPLAY_LEAD_SECONDS = Variable(
     "REPLAY_LEAD_SECONDS",
     number(0, 14_400),

@@ -22,15 +22,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from faults import kinds
 from faults.breaker import Breaker
 from faults.kinds import Kind
-from gateway import quota_scripts, quotas, telemetry
+from gateway import quota_scripts, quotas, telemetry, valkey
 from gateway.door import Holder
 from gateway.errors import ControlDatabaseUnreachable, LimitReached, Unavailable
 from gateway.quotas import Account, Keys
@@ -39,12 +37,11 @@ from wire.tasks import end, stop_if_cancelled
 
 log = logging.getLogger(__name__)
 
+ANSWER_WITHIN_S = valkey.ANSWER_WITHIN_S
 LEASE_S = 15.0
 RENEW_EVERY_S = 3.0
 OPENINGS_WINDOW_S, REQUESTS_WINDOW_S = 60.0, 1.0
-ANSWER_WITHIN_S = 2.0
 BRING_WITHIN_S = 4.0
-MAX_CONNECTIONS = 16
 MAX_LEAVING = 20_000  # those beyond it end with their leases
 LEAVE_BATCH = 500
 MAX_REMEMBERED = 20_000  # accounts of which the audio of the day is known without Redis
@@ -88,15 +85,7 @@ class Admission:
 
     @classmethod
     def at(cls, url: str, region: str, recorded: Recorded, **options: Any) -> Admission:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=ANSWER_WITHIN_S,
-            socket_timeout=ANSWER_WITHIN_S,
-            socket_connect_timeout=ANSWER_WITHIN_S,
-            retry=Retry(NoBackoff(), 1),  # a connection that Redis has closed meanwhile
-        )
-        made = cls(Redis.from_pool(pool), Keys(region), recorded, **options)
+        made = cls(valkey.client(url), Keys(region), recorded, **options)
         telemetry.breakers_open.labels("valkey").set_function(lambda: made.breaker.open)
         return made
 
@@ -115,8 +104,9 @@ class Admission:
 
     # ---- in and out
 
-    async def enter(self, stream: Holder) -> None:
-        """Take a place for the stream, or raise the refusal. Asking twice for the same stream takes one."""
+    async def enter(self, stream: Holder, counted_ms: int = 0) -> None:
+        """Take a place for the stream, or raise the refusal. Asking twice for the same stream takes one. So
+        much of its audio has been counted already, when a client comes back."""
         both = quotas.accounts(stream.grant)
         try:
             await self._let_in(stream.id, both)
@@ -125,7 +115,7 @@ class Admission:
                 # Perhaps only the answer was lost. Harmless where there is no lease.
                 self._leave(stream.id, both, opened=False)
             raise
-        self._held[stream.id] = _Held(stream, both)
+        self._held[stream.id] = _Held(stream, both, counted_ms)
 
     def hand_over(self, stream: Holder) -> None:
         """The place that somebody of its id has is the stream's from now on."""

@@ -109,6 +109,7 @@ class StreamConsumer(SocketConsumer):
     """A socket that is one stream, in whatever dialect."""
 
     path: str  # for the request log
+    resumes = False  # whether the dialect has words for coming back
     stream: Stream
     dialect: Dialect
     pump_task: asyncio.Task[None] | None = None
@@ -138,7 +139,8 @@ class StreamConsumer(SocketConsumer):
                 subprotocol = await self._open(request_id)
         except GatewayError as error:
             await self.refuse(error, request_id)
-        await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
+        accept = {"type": "websocket.accept", "subprotocol": subprotocol, "headers": self._headers()}
+        await self.send(accept)
         telemetry.streams_opened.inc()
         telemetry.open_seconds.observe(time.monotonic() - started)
         self.pump_task = asyncio.create_task(self._pump(), name="pump")
@@ -146,9 +148,16 @@ class StreamConsumer(SocketConsumer):
         if inbox is not None:
             inbox.when_gone = self._gone
 
-    def _gone(self) -> None:
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        headers = [(b"dg-request-id", self.stream.id.encode())]
+        if (visit := self.stream.visit) is not None:
+            headers.append((b"stenogate-resume-token", visit.token(visit.mark()).encode()))
+            headers.append((b"stenogate-resume-from-ms", str(visit.from_ms).encode()))
+        return headers
+
+    def _gone(self, code: int) -> None:
         """Not only when all that the client sent before it left has been handled: nobody waits for that."""
-        self.stream.leave()
+        self.stream.leave(code)
         self.stream.room.set()
 
     async def _open(self, request_id: str) -> str | None:
@@ -166,10 +175,23 @@ class StreamConsumer(SocketConsumer):
         parameters, self.dialect = self.understand(self.scope)
         idle_s = self.dialect.idle_s
         limits = house.limits if idle_s is None else replace(house.limits, idle_s=idle_s)
+        resumption = await house.resume(parameters, authenticated.grant) if self.resumes else None
         self.stream = Stream(
-            house, authenticated.grant, parameters, request_id, path=self.path, limits=limits
+            house,
+            authenticated.grant,
+            parameters,
+            request_id if resumption is None else resumption.stream,
+            path=self.path,
+            limits=limits,
+            resumes=self.resumes and house.may_resume(parameters, authenticated.grant),
+            resumption=resumption,
         )
-        await self.stream.open()
+        try:
+            await self.stream.open()
+        except BaseException:
+            if resumption is not None:
+                house.give_back(resumption)
+            raise
         return authenticated.subprotocol
 
     # ---- from the client
@@ -253,6 +275,7 @@ class ListenConsumer(StreamConsumer):
     """`/v1/listen`: Deepgram's live protocol."""
 
     path = "/v1/listen"
+    resumes = True
 
     def understand(self, scope: Mapping[str, Any]) -> tuple[ListenParameters, Dialect]:
         wanted = parameters.parse(scope["query_string"])

@@ -10,6 +10,7 @@ from gateway.audio.base import MAX_CHANNELS
 from gateway.audio.encodings import NAMES
 from gateway.formatting.redact import KINDS, MEANING
 from gateway.query import Parameter
+from gateway.resume.state import MAX_TOKEN_LENGTH
 
 SAMPLE_RATES = (8_000, 48_000)
 ENDPOINTING_MS = (10, 10_000)
@@ -18,6 +19,7 @@ MAX_TAGS, MAX_TAG_LENGTH = 16, 128
 MAX_EXTRA, MAX_EXTRA_KEY, MAX_EXTRA_VALUE = 16, 64, 256
 MAX_KEYTERMS, MAX_KEYTERM_LENGTH = 100, 100
 MAX_CALLBACK_LENGTH = 2048
+MAX_SEQ = 999_999_999
 _BOOLEAN = {"type": "boolean"}
 
 
@@ -170,6 +172,43 @@ DESCRIBED: tuple[Parameter, ...] = (
         query.choice("post", "put"),
         "callback_method",
         {"type": "string", "enum": ["post", "put"]},
+    ),
+    Parameter(
+        "resume",
+        "of live audio: true: you will come back when you are cut off or told to, and are moved first when a "
+        "gateway or a region stops; false: nothing is kept for you",
+        "true or false",
+        "the stream can be resumed, and is let finish where it is",
+        query.boolean,
+        "resume",
+        _BOOLEAN,
+    ),
+    Parameter(
+        "resume_token",
+        "come back to the stream that gave it, with the same other parameters",
+        f"a token of up to {MAX_TOKEN_LENGTH} characters",
+        "none: a new stream",
+        query.text(MAX_TOKEN_LENGTH),
+        "resume_token",
+        {"type": "string", "maxLength": MAX_TOKEN_LENGTH},
+    ),
+    Parameter(
+        "last_seq",
+        "with resume_token: the seq of the last final that you have",
+        f"a whole number from 0 to {MAX_SEQ}",
+        "that of the result that the token came with",
+        query.whole(0, MAX_SEQ),
+        "last_seq",
+        {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+    ),
+    Parameter(
+        "have_from_ms",
+        "with resume_token: the oldest of your audio that you can still send, in milliseconds from the start",
+        f"a whole number from 0 to {MAX_SEQ}",
+        "0",
+        query.whole(0, MAX_SEQ),
+        "have_from_ms",
+        {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
     ),
 )
 

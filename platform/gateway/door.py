@@ -33,7 +33,7 @@ class Door(Protocol):
 
     async def stop(self) -> None: ...
 
-    async def enter(self, stream: Holder) -> None:
+    async def enter(self, stream: Holder, counted_ms: int = 0) -> None:
         """Take a place for the stream, or raise the refusal."""
 
     def hand_over(self, stream: Holder) -> None:
@@ -55,7 +55,7 @@ class OpenDoor:
     async def stop(self) -> None:
         pass
 
-    async def enter(self, stream: Holder) -> None:
+    async def enter(self, stream: Holder, counted_ms: int = 0) -> None:
         pass
 
     def hand_over(self, stream: Holder) -> None:

@@ -44,6 +44,7 @@ class GatewayError(Exception):
     status = 500
     close_code = 1008
     retry_after_s: float | None = None
+    resumable = False  # whether a client may come back to a stream that ended so
     headers: Mapping[str, str] = {}  # of the answer, beside those that every refusal has
     more: Mapping[str, str] = {}  # of its body
 
@@ -293,6 +294,7 @@ class ControlDatabaseUnreachable(Unavailable):
 class GatewayDraining(Unavailable):
     """This gateway is stopping. Connect again to reach another."""
 
+    resumable = True
     code = "gateway_draining"
     close_code = 1012
 
@@ -372,6 +374,7 @@ class StreamTooLong(StreamError):
 class ClientTooSlow(StreamError):
     """The client did not read its results for too long. Read them while audio is sent."""
 
+    resumable = True
     code = "client_too_slow"
     close_code = 1008
 
@@ -379,6 +382,7 @@ class ClientTooSlow(StreamError):
 class WorkerLost(StreamError):
     """The inference worker is gone. Open a new stream and send the audio after the last final."""
 
+    resumable = True
     code = "worker_lost"
     retry_after_s = 1
     status = 503
@@ -388,6 +392,7 @@ class WorkerLost(StreamError):
 class EngineFailed(StreamError):
     """The engine failed on this stream. Open a new stream and send the audio after the last final."""
 
+    resumable = True
     code = "engine_failed"
     status = 503
     close_code = 4500
@@ -396,5 +401,6 @@ class EngineFailed(StreamError):
 class InternalError(StreamError):
     """Something is broken on our side. The request id finds it in the logs."""
 
+    resumable = True
     code = "internal_error"
     close_code = 4500

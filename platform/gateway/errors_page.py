@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import gateway.door
-import gateway.region_errors  # noqa: F401 - where there are more
+import gateway.region_errors
+import gateway.resume.errors  # noqa: F401 - where there are more
 from gateway.billing_errors import BillingRefused
 from gateway.errors import AccessRefused, ChangeRefused, GatewayError, LimitReached
 from tenants.errors import AccessError

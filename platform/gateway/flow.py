@@ -15,12 +15,13 @@ ACCEPTED_AT_ONCE, ACCEPT_AGAIN_S = 4, 0.016
 class Inbox(asyncio.Queue[dict[str, Any]]):
     """The application's queue of one socket. Tells the transport to stop and to go on reading.
 
-    `when_gone` is called as soon as the client has left, however much is still to be handled before that.
+    `when_gone` is called with the close code as soon as the client has left, however much is still to be
+    handled before that.
     """
 
     def __init__(self, transport: Any) -> None:
         super().__init__()
-        self.when_gone: Callable[[], None] = lambda: None
+        self.when_gone: Callable[[int], None] = lambda code: None
         self._transport = transport
         self._bytes = 0
         self._paused = False
@@ -36,7 +37,7 @@ class Inbox(asyncio.Queue[dict[str, Any]]):
             self._paused = True
             self._transport.pauseProducing()
         if item["type"] == "websocket.disconnect":
-            self.when_gone()
+            self.when_gone(item.get("code") or 1006)
 
     async def get(self) -> dict[str, Any]:
         item = await super().get()

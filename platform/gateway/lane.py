@@ -252,7 +252,7 @@ class Lane:
 
     @property
     def kept_bytes(self) -> int:
-        return self._tape.bytes
+        return self._tape.size
 
     def tell(self, final: Transcript) -> None:
         """It is on its way to the client."""

@@ -47,6 +47,10 @@ class ListenParameters:
     callback: str = ""
     callback_method: str = "post"
     recorded: bool = False
+    resume: bool | None = None
+    resume_token: str = ""
+    last_seq: int | None = None
+    have_from_ms: int = 0
 
     @property
     def lanes(self) -> int:
@@ -65,6 +69,13 @@ class ListenParameters:
         return Formatting(
             self.punctuate, self.smart_format, self.numerals, self.redact, english(self.language)
         )
+
+    def served_as(self, before: ListenParameters) -> bool:
+        """Whether a worker does it that was asked for what was before. Partials that nobody wants any more
+        are just not said."""
+        if before.interim_results and not self.interim_results:
+            before = replace(before, interim_results=False)
+        return self.options() == before.options()
 
     def options(self) -> StreamOptions:
         return StreamOptions(

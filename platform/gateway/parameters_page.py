@@ -41,6 +41,10 @@ EXAMPLES = {
     "extra": "extra=call:4711",
     "callback": "callback=https://example.com/transcripts",
     "callback_method": "callback_method=put",
+    "resume": "resume=true",
+    "resume_token": "resume_token=TOKEN",
+    "last_seq": "resume_token=TOKEN&last_seq=41",
+    "have_from_ms": "resume_token=TOKEN&have_from_ms=9000",
 }
 
 

@@ -14,7 +14,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from config import env
-from gateway import control, outbound, telemetry
+from gateway import control, outbound, telemetry, valkey
 from gateway.admission import Admission
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.callbacks import MAX_BODY_BYTES, MAX_WAITING, Callback
@@ -26,16 +26,22 @@ from gateway.link import Link
 from gateway.news import News
 from gateway.openings import Openings
 from gateway.outbound import Outbound
+from gateway.parameters import ListenParameters
 from gateway.quotas import Account
 from gateway.ramp import Pace
 from gateway.regional import Regional
-from gateway.session import Limits
+from gateway.resume import token
+from gateway.resume.errors import ResumeOff, ResumeUnsuitable
+from gateway.resume.keeper import Keeper, Resumption
+from gateway.resume.records import Records
+from gateway.session import WIND_UP_S, Limits
 from gateway.streams import Streams
 from gateway.tasks import publish
 from metering.emit import Emitter
 from metering.handover import CeleryBroker, SpooledEmitter
 from metering.selectors import processed_ms
 from metering.spool import Spool
+from regions.flags import RESUME
 from tenants import selectors
 from tenants.access import KeyGrant
 from tenants.services.keys import touch_keys
@@ -45,6 +51,7 @@ from wire.tasks import end
 log = logging.getLogger(__name__)
 
 TOUCH_EVERY_S = 30.0
+LAST_WORDS_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Process:
     trusted_proxy: bool
     openings: Openings = field(default_factory=Openings)
     recovery: Recovery = field(default_factory=Recovery)
+    keeper: Keeper | None = None  # None: no stream can be resumed
     draining: bool = False
     regional: Regional = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -86,6 +94,8 @@ class Process:
         self.usage.start()
         self.callbacks.start()
         self.admission.start()
+        if self.keeper is not None:
+            self.keeper.start()
         news = News(self.database, self.authenticator.keys, self.streams)
         self._tasks = [
             asyncio.create_task(self.link.start(), name="start link"),
@@ -98,11 +108,20 @@ class Process:
         ]
 
     async def stop(self, within_s: float) -> None:
-        """No new streams; the open ones are told to connect again; what was processed is metered."""
+        """No new streams; those whose clients come back are sent away at once, the others may end by
+        themselves within that time and are then told to connect again; what was processed is metered."""
         self.draining = True
-        self.streams.fail_all(GatewayDraining())
+        for stream in self.streams.all():
+            stream.move_away("")
         await self.streams.all_gone(within_s)
+        for stream in self.streams.all():
+            stream.wind_up(GatewayDraining())
+        await self.streams.all_gone(WIND_UP_S)
+        self.streams.fail_all(GatewayDraining())
+        await self.streams.all_gone(LAST_WORDS_S)
         await self.admission.stop()
+        if self.keeper is not None:
+            await self.keeper.stop()
         await self.usage.stop(within_s)
         await self.callbacks.stop(within_s)
         await end(self._tasks)
@@ -117,6 +136,24 @@ class Process:
             raise Unavailable("This gateway is full.", retry_after_s=2)
         if self.usage.full:
             raise Unavailable("Usage cannot be recorded at the moment.", retry_after_s=10)
+
+    def may_resume(self, parameters: ListenParameters, grant: KeyGrant) -> bool:
+        return self.keeper is not None and parameters.resume is not False and self.regional.on(RESUME, grant)
+
+    async def resume(self, parameters: ListenParameters, grant: KeyGrant) -> Resumption | None:
+        """What the client comes back to, if it does. Raises the refusal."""
+        if not parameters.resume_token:
+            return None
+        shown = token.read(parameters.resume_token)
+        if self.keeper is None or not self.may_resume(parameters, grant):
+            raise ResumeOff
+        if len(shown.mark.lanes) != parameters.lanes:
+            raise ResumeUnsuitable(f"It had {len(shown.mark.lanes)} channels, not {parameters.lanes}.")
+        return await self.keeper.claim(shown, grant, parameters.last_seq)
+
+    def give_back(self, resumption: Resumption) -> None:
+        if self.keeper is not None:
+            self.keeper.give_back(resumption)
 
     def _room(self) -> tuple[int, int, bool]:
         """Streams that this process would take, those that its region's workers would; whether it stops."""
@@ -169,10 +206,17 @@ def usage_emitter() -> Emitter:
     return SpooledEmitter(spool, CeleryBroker(), telemetry.usage_dropped.inc)
 
 
+def keeper(usage: Emitter) -> Keeper:
+    window_s = env.RESUME_WINDOW_SECONDS.read()
+    records = Records(valkey.client(settings.REDIS_URL), settings.REGION, window_s)
+    return Keeper(records, window_s, usage.emit)
+
+
 @cache
 def current() -> Process:
     """The one of this process."""
     layer = cast(Layer, get_channel_layer())
+    usage = usage_emitter()
     link = Link(layer, settings.REGION, silent_after_s=env.WORKER_SILENT_SECONDS.read())
     link.pool.pace = Pace(env.OPENING_RAMP_SECONDS.read(), env.OVERLOAD_MS.read())
     return Process(
@@ -185,7 +229,7 @@ def current() -> Process:
             control.current(),
         ),
         admission=Admission.at(settings.REDIS_URL, settings.REGION, recorded_ms),
-        usage=usage_emitter(),
+        usage=usage,
         callbacks=Emitter(publish, on_lost=telemetry.callbacks_dropped.inc, limit=MAX_WAITING),
         outbound=outbound.current(),
         limits=Limits(
@@ -195,6 +239,7 @@ def current() -> Process:
             usage_every_s=env.USAGE_EVERY_SECONDS.read(),
         ),
         max_streams=env.GATEWAY_MAX_STREAMS.read(),
+        keeper=keeper(usage),
         recovery=Recovery(env.REPLAY_LEAD_SECONDS.read(), env.MOVE_WITHIN_SECONDS.read()),
         trusted_proxy=env.TRUSTED_PROXY.read(),
         openings=Openings(link.pool, env.OPENING_WAIT_SECONDS.read(), env.GATEWAY_MAX_HANDSHAKES.read()),

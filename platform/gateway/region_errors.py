@@ -57,6 +57,7 @@ class RegionUnavailable(Unavailable):
 class RegionDraining(Unavailable):
     """This region is stopping. Connect again to reach another."""
 
+    resumable = True
     code = "region_draining"
     close_code = 1012
 

@@ -37,7 +37,6 @@ from metering.spool import SpoolError
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 1024 * 1024
-DRAIN_S = 5.0
 # More than a look-up of the key and three tries at a worker may take, so that a refusal can still be said.
 HANDSHAKE_S = 15
 # Connections that wait to be accepted. With Twisted's 50 the kernel drops the others of a storm: they try
@@ -166,7 +165,9 @@ class GatewayServer(Server):  # type: ignore[misc]
         await super().handle_reply(protocol, message)
 
     def kill_all_applications(self) -> Any:
-        drained = defer.Deferred.fromFuture(asyncio.ensure_future(process.current().stop(DRAIN_S)))
+        drained = defer.Deferred.fromFuture(
+            asyncio.ensure_future(process.current().stop(env.GATEWAY_DRAIN_SECONDS.read()))
+        )
         drained.addErrback(lambda failure: log.error("drain: %s", failure.getErrorMessage()))
         parent = super().kill_all_applications
         drained.addCallback(lambda _: parent())

@@ -118,11 +118,12 @@ class Session:
 
     # ---- for those who come back
 
-    def remember(self, finals: Iterable[Told] = (), next_seq: int = 0, missed: Iterable[Told] = ()) -> None:
+    def remember(self, finals: Iterable[Told] = (), next_seq: int = 0, missed: Iterable[Told] = ()) -> Memory:
         """It can be resumed: every final is to tell how far the stream is. If it has been, it goes on after
         those finals, and says again those that were missed."""
         self.memory, self.next_seq = Memory(self.lanes, finals), next_seq
         self._to_client += map(say_again, missed)
+        return self.memory
 
     def say(self, message: ClientMessage, *, first: bool = False) -> None:
         self._to_client.insert(0 if first else len(self._to_client), message)

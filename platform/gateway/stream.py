@@ -19,7 +19,16 @@ from gateway.audio.base import Decoder, Pcm
 from gateway.audio.decoders import decoder
 from gateway.audio.offload import in_thread
 from gateway.dialects import deepgram
-from gateway.errors import BadAudio, BadParameter, EngineFailed, GatewayError, Unavailable, WorkerLost
+from gateway.dues import Dues
+from gateway.errors import (
+    BadAudio,
+    BadParameter,
+    EngineFailed,
+    GatewayDraining,
+    GatewayError,
+    Unavailable,
+    WorkerLost,
+)
 from gateway.events import (
     Answer,
     ClientMessage,
@@ -29,16 +38,16 @@ from gateway.events import (
     Finalize,
     Summary,
     Transcript,
-    UsageRange,
 )
-from gateway.lane import Lane
 from gateway.link import Owner
 from gateway.parameters import ListenParameters
 from gateway.places import Places, Wish
 from gateway.process import Process
-from gateway.request_log import entry, kind, outcome
+from gateway.region_errors import RegionDraining
+from gateway.request_log import entry, outcome
+from gateway.resume.keeper import Resumption
+from gateway.resume.visit import FOR_GOOD, Visit, lanes_of
 from gateway.session import Limits, Session, State
-from metering.events import UsageEvent
 from tenants.access import KeyGrant
 from wire.messages import Failed, ToGateway
 
@@ -57,10 +66,13 @@ class Stream:
         limits: Limits | None = None,
         audio: Decoder | None = None,
         has_place: bool = False,
+        resumes: bool = False,
+        resumption: Resumption | None = None,
     ) -> None:
         """`path` is where the client asked, for the request log. `limits` are those of the house, `audio` a
         decoder for the parameters, unless others are given. `has_place`: somebody of the same id has been let
-        in for it, and keeps the place until it is open."""
+        in for it, and keeps the place until it is open. `resumes`: its dialect has words for coming back, and
+        `resumption` is what it comes back to."""
         self.house, self.grant, self.parameters, self.id = house, grant, parameters, request_id
         self.path = path
         self.about: About
@@ -69,22 +81,22 @@ class Stream:
         self.room = asyncio.Event()  # there may be room for more audio
         self._audio = audio or decoder(parameters.format)
         self._has_place = has_place
-        self._earlier_ms = 0  # of audio in the format before this one
-        self._finished = False
-        self._called_back = 0
-        self._billed = receipts.Billed()
+        self._finished = self._for_good = False
+        self.called_back = 0 if resumption is None else resumption.record.called_back
+        self._dues = Dues(self)
         self._last_word: Summary | None = None  # while it waits for its receipt
-        count = parameters.lanes
-        names = [request_id] if count == 1 else [f"{request_id}.{channel}" for channel in range(count)]
+        # The second: of audio in the format before this one, or to another gateway.
+        lanes, self._earlier_ms = lanes_of(request_id, parameters, house.recovery.lead_s, resumption)
         self.session = Session(
-            lanes=tuple(
-                Lane(name, channel, lead_s=house.recovery.lead_s) for channel, name in enumerate(names)
-            ),
+            lanes=lanes,
             limits=limits or house.limits,
             features=parameters.features,
             now=time.monotonic(),
         )
         self.places = Places(house.link, self.session, self, self.fail, house.recovery.move_within_s)
+        self.visit: Visit | None = None
+        if resumes and house.keeper is not None:
+            self.visit = Visit(house.keeper, self, resumption, self._earlier_ms)
 
     # ---- opening
 
@@ -96,12 +108,12 @@ class Stream:
         try:
             await self._check_callback()
             if not self._has_place:
-                await self.house.admission.enter(self)
+                await self.house.admission.enter(self, self.processed_ms)
                 await self.house.openings.turn(self.parameters.options(), self.parameters.lanes)
             if self.failure is not None:
                 raise self.failure
             for lane in self.session.lanes:
-                await self.places.open(lane, self._wish(self.parameters))
+                await self.places.open(lane, self._wish(self.parameters), self._generation)
                 if self.failure is not None:
                     raise self.failure
         except BaseException:
@@ -113,6 +125,8 @@ class Stream:
             raise
         self.house.admission.hand_over(self)
         opened = self.places.opened(self.session.lanes[0].name)
+        now = time.time()
+        opened_at = now if self.visit is None or self.visit.resumption is None else self.visit.opened_at
         self.about = About(
             request_id=self.id,
             region=self.house.region,
@@ -120,13 +134,20 @@ class Stream:
             model=opened.model,
             version=opened.version,
             arch=opened.arch,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            created=datetime.fromtimestamp(opened_at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             channels=self.parameters.lanes,
             tags=self.parameters.tags,
             extra=self.parameters.extra,
-            expires_at=int(time.time() + self.session.max_s),
+            expires_at=int(opened_at + self.session.max_s),
         )
-        self.session.restart_clock(time.monotonic())
+        self.session.restart_clock(time.monotonic(), now - opened_at)
+        if self.visit is not None:
+            self.visit.begin()
+
+    @property
+    def _generation(self) -> int:
+        """Of the connections of the stream. 0: this is the first."""
+        return 0 if self.visit is None or self.visit.resumption is None else self.visit.generation
 
     def _wish(self, parameters: ListenParameters) -> Wish:
         grant = self.grant
@@ -154,7 +175,7 @@ class Stream:
             self._earlier_ms += self._audio.input_ms
             self._audio.close()
             self._audio = decoder(parameters.format)
-        if _served(parameters, before) or not await self._finish_what_was_said():
+        if parameters.served_as(before) or not await self._finish_what_was_said():
             return
         try:
             await self._move(parameters)
@@ -207,8 +228,12 @@ class Stream:
         self.session.receive_bad_message(error, time.monotonic())
         self.wake.set()
 
-    def leave(self) -> None:
-        """The client is gone, or has heard the end: nothing more is done."""
+    def leave(self, code: int = 1006) -> None:
+        """The client is gone, with that close code, or has heard the end: nothing more is done."""
+        self._for_good = self._for_good or code in FOR_GOOD
+        if self.visit is not None and self.session.state is State.OPEN and self._audio.quick(0):
+            for pcm in self._audio.finish():
+                self.session.receive_audio(pcm, self._earlier_ms + self._audio.input_ms)
         self.session.receive_disconnect()
         self.finish(Close(1006))
 
@@ -274,9 +299,13 @@ class Stream:
         self._woken()
         return begun
 
-    def move_away(self, address: str) -> bool:
-        """Have the client come back at another region. False: it cannot, and the stream stays."""
-        return False
+    def move_away(self, address: str = "") -> bool:
+        """Have the client come back: at another region, or another gateway. False: it cannot, and stays."""
+        if self.visit is None or not self.visit.comes_back or self.session.state is State.CLOSED:
+            return False
+        self.session.say(self.visit.welcome(address))
+        self.fail(RegionDraining() if address else GatewayDraining())
+        return True
 
     def _woken(self) -> None:
         self.wake.set()
@@ -294,7 +323,9 @@ class Stream:
         if isinstance(message, Summary):
             self._last_word = message
             self.send_due()  # the last of it is metered, and so on the receipt
-            receipt = await receipts.ask(self.id, self._billed.events)
+            # Of a stream that was resumed not all of it is known here; its receipt is made from the ledger.
+            events = [] if self._generation else self._dues.events
+            receipt = await receipts.ask(self.id, events)
             if self._last_word is None:
                 return None  # whoever ended the stream meanwhile has said it
             message = replace(message, receipt=receipt)
@@ -310,50 +341,37 @@ class Stream:
             telemetry.results_sent.labels("final" if message.is_final else "partial").inc()
             # Here and nowhere else, so that whoever hears of it hears the same.
             message = replace(message, words=self.parameters.formatting.apply(message.words))
+            if self.visit is not None:
+                if message.mark is not None:
+                    message = replace(message, resume_token=self.visit.token(message.mark))
+                self.visit.said(message)
         # The answer to a recording is called back as a whole, by who makes it.
         if self.parameters.callback and not self.parameters.recorded:
             self._call_back(message)
         return message
 
     def _call_back(self, message: ClientMessage | None) -> None:
+        if isinstance(message, Transcript) and self.visit is not None and message.seq < self.visit.first_seq:
+            return  # by the connection before this one
         if isinstance(message, Summary) or (isinstance(message, Transcript) and message.is_final):
             self.house.call_back(
                 callbacks.Callback(
                     project=str(self.grant.project_id),
                     request_id=self.id,
-                    number=self._called_back,
+                    number=self.called_back,
                     url=self.parameters.callback,
                     method=self.parameters.callback_method,
                     body=deepgram.encode(message, self.about),
                     created=time.time(),
                 )
             )
-            self._called_back += 1
+            self.called_back += 1
 
     # ---- to the worker and the meter
 
     def send_due(self) -> None:
         self.places.send_due()
-        if usage := self.session.usage_to_record():
-            events = [self._usage_event(part) for part in usage]
-            self._billed.add(events)
-            self.house.usage.emit(events)
-
-    def _usage_event(self, part: UsageRange) -> UsageEvent:
-        return UsageEvent(
-            tenant=str(self.grant.tenant_id),
-            project=str(self.grant.project_id),
-            key=str(self.grant.key_id),
-            stream=part.lane,
-            from_ms=part.from_ms,
-            to_ms=part.to_ms,
-            model=self.about.model,
-            region=self.about.region,
-            worker=self.places.opened(part.lane).worker,
-            tags=self.parameters.tags,
-            kind=kind(self.parameters),
-            processed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        )
+        self._dues.meter(self.session.usage_to_record())
 
     def finish(self, close: Close) -> None:
         """The stream is over, whoever ended it: say so to the worker, the meter and the house. Once."""
@@ -369,7 +387,8 @@ class Stream:
         self.house.streams.remove(self)
         self.house.admission.leave(self)
         reason = outcome(close)
-        self.house.usage.emit([entry(self, close)])
+        if self.visit is None or not self.visit.finish(close, for_good=self._for_good):
+            self.house.usage.emit([entry(self, close)])
         telemetry.streams_closed.labels(reason).inc()
         log.info(
             "stream %s of tenant %s closed: %s, %d ms billed",
@@ -378,10 +397,3 @@ class Stream:
             reason,
             self.session.billed_ms,
         )
-
-
-def _served(wanted: ListenParameters, before: ListenParameters) -> bool:
-    """Whether the worker does it already. Partials that nobody wants any more are just not said."""
-    if before.interim_results and not wanted.interim_results:
-        before = replace(before, interim_results=False)
-    return wanted.options() == before.options()

@@ -24,7 +24,7 @@ class Tape:
         self._pcm += pcm
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         return len(self._pcm)
 
     def cut(self, end: int) -> None:

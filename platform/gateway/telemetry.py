@@ -55,6 +55,17 @@ key_lookups = Counter(
 )
 workers_ready = Gauge("stenogate_gateway_workers_ready", "Workers that take streams.")
 workers_lost = Counter("stenogate_gateway_workers_lost_total", "Workers that stopped answering or stopped.")
+streams_resumed = Counter(
+    "stenogate_gateway_streams_resumed_total",
+    "Clients that came back, by where their stream's audio was.",
+    ["from_"],
+)
+streams_parked = Gauge(
+    "stenogate_gateway_streams_parked", "Streams without a client whose audio is kept here for a while."
+)
+resume_lost = Counter(
+    "stenogate_gateway_resume_lost_total", "Streams of which Valkey could not be told that their client left."
+)
 streams_moved = Counter(
     "stenogate_gateway_streams_moved_total", "Times that a stream had to change its worker, by why.", ["why"]
 )

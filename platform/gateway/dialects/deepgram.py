@@ -30,6 +30,7 @@ from gateway.events import (
     Summary,
     Transcript,
     UtteranceEnd,
+    Welcome,
 )
 from gateway.formatting.words import bare_word
 from gateway.parameters import ListenParameters
@@ -127,6 +128,8 @@ def _body(message: ClientMessage, about: About) -> dict[str, object]:
         }
     if isinstance(message, Problem):
         return error_body(message, about.request_id)
+    if isinstance(message, Welcome):
+        return _welcome(message, about)
     raise TypeError(f"{type(message).__name__} is not said here")
 
 
@@ -156,9 +159,24 @@ def _results(result: Transcript, about: About) -> dict[str, object]:
             "billed_seconds": seconds(result.billed_ms),
         },
     }
+    if result.resume_token:
+        body["resume_token"] = result.resume_token
     if result.stability is not None:
         body["stability"] = round(result.stability, 3)
     return body
+
+
+def _welcome(message: Welcome, about: About) -> dict[str, object]:
+    """A type of its own: only clients get it that have said that they know it."""
+    return {
+        "type": "Resume",
+        "request_id": about.request_id,
+        "resume_token": message.resume_token,
+        "resume_from_ms": message.resume_from_ms,
+        "next_seq": message.next_seq,
+        "window_s": message.window_s,
+        **({"url": message.url} if message.url else {}),
+    }
 
 
 def summary_body(summary: Summary, about: About) -> dict[str, object]:

@@ -46,8 +46,10 @@ AWAY = (RedisError, OSError, TimeoutError)
 class Held(Protocol):
     """A stream that can be resumed, as its keeper sees it."""
 
-    id: str
     generation: int
+
+    @property
+    def id(self) -> str: ...
 
     def record(self) -> Record: ...
 
@@ -70,7 +72,7 @@ class Parked:
     until: float
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         return sum(lane.kept_bytes for lane in self.lanes)
 
 
@@ -83,26 +85,19 @@ class Resumption:
     opened_at: int
     record: Record
     lanes: tuple[Lane, ...] | None  # with their audio, where that is here
-
-    def missed(self, last_seq: int) -> list[Told]:
-        """The finals after that one. Raises `ResumeLate` when they are not all remembered."""
-        missed = [told for told in self.record.finals if last_seq < told.seq < self.record.mark.next_seq]
-        if len(missed) < self.record.mark.next_seq - 1 - last_seq:
-            raise ResumeLate("More was missed than is remembered.")
-        return missed
+    missed: tuple[Told, ...]
 
 
 class Keeper:
     def __init__(
         self,
         records: Records,
-        region: str,
         window_s: float,
         log_requests: Callable[[list[Request]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.window_s = window_s
-        self._records, self._region, self._clock = records, region, clock
+        self._records, self._clock = records, clock
         self._log_requests = log_requests
         self._open: dict[str, Held] = {}
         self._changed: set[str] = set()
@@ -166,16 +161,17 @@ class Keeper:
     def _park(self, name: str, parked: Parked) -> None:
         self._parked[name] = parked
         self._parked.move_to_end(name)
-        size = sum(one.bytes for one in self._parked.values())
+        size = sum(one.size for one in self._parked.values())
         while self._parked and (len(self._parked) > MAX_PARKED or size > MAX_PARKED_BYTES):
             _, oldest = self._parked.popitem(last=False)
-            size -= oldest.bytes
+            size -= oldest.size
         telemetry.streams_parked.set(len(self._parked))
 
     # ---- those who come back
 
-    async def claim(self, token: Token, grant: KeyGrant) -> Resumption:
-        """The stream of the token is the caller's from now on. Raises the refusal."""
+    async def claim(self, token: Token, grant: KeyGrant, last_seq: int | None) -> Resumption:
+        """The stream of the token is the caller's from now on, who has the finals up to that one, or those
+        that the token tells of. Raises the refusal."""
         if (token.tenant, token.project) != (str(grant.tenant_id), str(grant.project_id)):
             raise ResumeForeign()
         fresh = time.time() - token.issued_at <= self.window_s
@@ -201,19 +197,25 @@ class Keeper:
         elif token.mark.next_seq > record.mark.next_seq:
             # The last finals were said after the last that was written.
             record = Record(token.mark, record.finals, token.mark.next_seq)
-        return Resumption(token.stream, claimed.generation, token.opened_at, record, lanes)
+        if last_seq is None:
+            last_seq = token.mark.next_seq - 1
+        missed = tuple(told for told in record.finals if last_seq < told.seq < record.mark.next_seq)
+        resumption = Resumption(token.stream, claimed.generation, token.opened_at, record, lanes, missed)
+        if len(missed) != record.mark.next_seq - 1 - last_seq:
+            self.give_back(resumption)
+            raise ResumeLate(
+                f"Of the finals after {last_seq}, not all are remembered, or not so many were said."
+            )
+        return resumption
 
-    def give_back(self, resumption: Resumption, entry: Request) -> None:
+    def give_back(self, resumption: Resumption) -> None:
         """Whoever came back did not get in, and may come back again."""
         if resumption.lanes is not None:
             until = self._clock() + self.window_s
             parked = Parked(resumption.generation, resumption.lanes, resumption.record, until)
             self._park(resumption.stream, parked)
         body = state.encode(resumption.record)
-        self._tell(
-            resumption.stream,
-            Save(resumption.stream, resumption.generation, False, body, _as_json(entry)),
-        )
+        self._tell(resumption.stream, Save(resumption.stream, resumption.generation, False, body, b""))
 
     # ---- writing
 

@@ -26,13 +26,14 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # KEYS: record, due. ARGV: id, generation, held (1, or 0: it has left), ms to come back, ms to keep, body,
-# entry. Answer: 1, or 0 when it is another's by now.
+# entry or '' for the one before. Answer: 1, or 0 when it is another's by now.
 SAVE = f"""{_NOW}
 local gen, over = unpack(redis.call('HMGET', KEYS[1], 'gen', 'over'))
 if over or (gen and tonumber(gen) > tonumber(ARGV[2])) then return 0 end
 local held = ARGV[3] == '1' and now or 0
 redis.call('HSET', KEYS[1], 'gen', ARGV[2], 'held', held, 'until', now + ARGV[4])
-redis.call('HSET', KEYS[1], 'body', ARGV[6], 'entry', ARGV[7])
+redis.call('HSET', KEYS[1], 'body', ARGV[6])
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'entry', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
 return 1
@@ -133,7 +134,15 @@ class Records:
                 await self._end(keys, [one.stream, one.generation, self._keep], pipeline)
             else:
                 till = self._window + (self._lease if one.held else 0)
-                values = [one.stream, one.generation, int(one.held), till, self._keep, one.body, one.entry]
+                values: list[Any] = [
+                    one.stream,
+                    one.generation,
+                    int(one.held),
+                    till,
+                    self._keep,
+                    one.body,
+                    one.entry,
+                ]
                 await self._save(keys, values, pipeline)
         return [bool(answer) for answer in await pipeline.execute()]
 

@@ -8,6 +8,7 @@ from wire.messages import Word
 
 # Of the finals said last: what a client may have missed.
 MAX_FINALS = 64
+MAX_TOKEN_LENGTH = 4096
 # Each connection of a stream has epochs of its own, so that two that do not know of each other share none.
 EPOCHS = 1 << 20
 

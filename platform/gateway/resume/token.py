@@ -16,9 +16,8 @@ import msgspec
 from django.conf import settings
 
 from gateway.resume.errors import ResumeBadToken
-from gateway.resume.state import Mark
+from gateway.resume.state import MAX_TOKEN_LENGTH, Mark
 
-MAX_LENGTH = 4096
 AUDIENCE = "stenogate:resume"
 _ALGORITHM = "HS256"
 _CLAIMS = ["aud", "sub", "ten", "prj", "reg", "gen", "oat", "iat", "at"]
@@ -53,7 +52,7 @@ def issue(token: Token) -> str:
 
 def read(text: str) -> Token:
     """Raises `ResumeBadToken`."""
-    if len(text) > MAX_LENGTH:
+    if len(text) > MAX_TOKEN_LENGTH:
         raise ResumeBadToken(f"It has {len(text)} characters.")
     try:
         claims: dict[str, Any] = jwt.decode(

@@ -68,12 +68,12 @@ async def test_a_transport_that_is_closing_is_not_told_to_read() -> None:
 
 def test_who_left_is_known_before_what_they_sent_is_handled() -> None:
     inbox = Inbox(Transport())
-    gone: list[bool] = []
-    inbox.when_gone = lambda: gone.append(True)
+    gone: list[int] = []
+    inbox.when_gone = gone.append
     inbox.put_nowait({"type": "websocket.receive", "bytes": b"a"})
     assert gone == []
     inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
-    assert gone == [True]
+    assert gone == [1006]
 
 
 async def test_whoever_writes_waits_until_the_client_reads() -> None:

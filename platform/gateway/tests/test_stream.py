@@ -207,7 +207,7 @@ class Door(OpenDoor):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    async def enter(self, stream: Holder) -> None:
+    async def enter(self, stream: Holder, counted_ms: int = 0) -> None:
         self.seen.append("enter")
 
     def hand_over(self, stream: Holder) -> None:

@@ -25,7 +25,7 @@ class Door(OpenDoor):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def enter(self, stream: Holder) -> None:
+    async def enter(self, stream: Holder, counted_ms: int = 0) -> None:
         await self.gate.wait()
         self.inside.append(stream.id)
 

@@ -1,7 +1,7 @@
 """A checkout in which somebody pastes what a page says: its `var` and programs are those of a running stack.
 
 To start Django takes seconds, and the pages have dozens of commands of `manage.py`: those go to a process
-that stays. A part is started again once for all pages, but where a page is about that.
+that stays. A part is started again on one page only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.acceptance.stack import ROOT, Stack
@@ -65,8 +65,7 @@ answer({{"out": out.getvalue(), "err": err.getvalue(), "code": code}})
 class Terminal:
     stack: Stack
     folder: Path
-    again: bool = False  # whether a restart is done again
-    restarted: set[str] = field(default_factory=set)
+    restarts: str | None = None  # the part that is really started again
 
     def paste(self, blocks: list[str]) -> list[str]:
         """One after the other, in one shell that stops at the first thing that fails; what each has shown."""
@@ -95,10 +94,8 @@ class Terminal:
         """What `python -m ops.local` is to show; None: it is to be run."""
         if words[0] == "manage" and words[1:] != ALL_THE_WAY:
             return self.stack.shell(MANAGE.format(name=words[1], words=tuple(words[2:])))
-        if words[0] == "restart" and not self.again:
-            if words[1] in self.restarted:
-                return {"out": f"  {words[1]} was started again before\n", "err": "", "code": 0}
-            self.restarted.add(words[1])
+        if words[0] == "restart" and words[1] != self.restarts:
+            return {"out": f"  {words[1]} is started again on another page\n", "err": "", "code": 0}
         return None
 
 

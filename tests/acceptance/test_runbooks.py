@@ -33,6 +33,13 @@ pytestmark = [
 ]
 
 NOTHING_DIFFERS = "Nothing differs: ledger, inference log, payment provider and invoices agree."
+# Where a part is really started again.
+RESTARTS = {
+    "BillingOutboxStuck": "callbacks",
+    "CeleryDown": "celery",
+    "ModelRollback": "worker",
+    "ValkeyDown": "valkey",
+}
 # What the text next to the command speaks of, as the demo shows it. `*`: whatever is of this run alone.
 SHOWN = {
     "BillingDeadLetters": ["0 meter events and 0 webhooks are dead", "* tenants; *", NOTHING_DIFFERS],
@@ -125,7 +132,7 @@ def test_its_commands_work_and_show_what_it_says(stack: Stack, terminal: Termina
     wait_for(lambda: stack.health()[0] == 200, 60, "everything to be up")
     text = (FOLDER / f"{name}.md").read_text()
     with prepared(name, stack, terminal.folder) as replaced:
-        terminal.again = name == "ModelRollback"
+        terminal.restarts = RESTARTS.get(name)
         blocks = [_with(block, replaced) for block in names.blocks(text, "sh")]
         shown = terminal.paste(blocks)
     lines = [line.strip() for part in shown for line in part.splitlines()]
@@ -136,8 +143,12 @@ def test_its_commands_work_and_show_what_it_says(stack: Stack, terminal: Termina
         assert any(like.fullmatch(one) for one in lines), f"{line} in:\n" + "\n".join(lines)
 
 
-def test_every_expectation_is_of_a_runbook() -> None:
+def test_every_expectation_is_of_a_runbook_and_every_restart_is_done_somewhere() -> None:
     assert set(SHOWN) <= set(RUNBOOKS)
+    texts = {name: (FOLDER / f"{name}.md").read_text() for name in RUNBOOKS}
+    said = {part for text in texts.values() for part in re.findall(r"ops\.local restart (\w+)", text)}
+    assert said == set(RESTARTS.values())
+    assert all(f"ops.local restart {part}" in texts[name] for name, part in RESTARTS.items())
 
 
 def _looked_for(block: str) -> Iterator[str]:

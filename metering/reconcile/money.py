@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import Max, Min, Q, QuerySet, Sum
 
+from faults.pauses import pause_s
 from metering import outbox
 from metering.invoices.money import coins
 from metering.models import Account, Invoice, LedgerEntry, MeterIntent
@@ -25,7 +26,7 @@ from tenants.scope import staff_scope, tenant_scope
 
 # The provider takes nothing older than 35 days.
 CAN_BE_SENT_FOR = timedelta(days=34)
-PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds
+ASKED_AGAIN, LONGEST_PAUSE_S = 4, 8.0
 AWAY_AFTER = 3  # questions in a row without an answer
 OURS = "reconcile-"  # how the identifiers of what we send begin
 # Entries of an hour are written down to be sent within a minute after it.
@@ -169,11 +170,12 @@ def _provider(
 
 def _totals(account: Account, meter: str, start: datetime, end: datetime) -> int:
     """The provider takes so many questions a second: with many customers it says no, and is asked again."""
-    for pause in PAUSES:
+    for tries in range(1, 1 + ASKED_AGAIN):
         try:
             return summaries.totals(account, meter, start, end)
         except RateLimited as error:
-            time.sleep(max(pause, min(error.retry_after, PAUSES[-1])))
+            pause = pause_s(tries, first_s=1, longest_s=LONGEST_PAUSE_S)
+            time.sleep(max(pause, min(error.retry_after, LONGEST_PAUSE_S)))
     return summaries.totals(account, meter, start, end)
 
 

@@ -57,7 +57,7 @@ class RegionAdmin(StaffAdmin):
         return self.may_write(request)
 
     def save_model(self, request: HttpRequest, obj: Region, form: Any, change: bool) -> None:
-        given = {"address": obj.address, "zone": obj.zone, "capacity": obj.capacity}
+        given: dict[str, Any] = {"address": obj.address, "zone": obj.zone, "capacity": obj.capacity}
         if change:
             services.change_region(obj.pk, actor=acting(request), **given)
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import promql_parser
 import pytest
+import yaml
 
 from ops.tests import exported, rules
 from ops.tests.rules import ALERTS, Rule
@@ -115,3 +116,14 @@ def test_promtool_agrees(command: tuple[str, str]) -> None:
 def test_each_alert_is_rehearsed() -> None:
     rehearsed = "".join(path.read_text() for path in (ALERTS / "unit").glob("*.yml"))
     assert set(re.findall(r"^ +- alertname: (\w+)$", rehearsed, re.MULTILINE)) == RUNBOOKS
+
+
+def test_the_configuration_that_the_rules_want_is_one() -> None:
+    text = (ALERTS / "README.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    jobs = yaml.safe_load(example)["scrape_configs"]
+    assert {job["job_name"] for job in jobs} == exported.VALUES["job"]
+    labels = {label for job in jobs for target in job["static_configs"] for label in target["labels"]}
+    assert labels | {"instance", "job"} == exported.OF_TARGETS
+    # Else what a gateway says of another region would be told of its own.
+    assert all(job.get("honor_labels") for job in jobs if job["job_name"] == "gateway")

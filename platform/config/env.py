@@ -388,11 +388,8 @@ def example() -> str:
     ]
     for variable in variables():
         lines.append(f"# {variable.help}")
-        lines.append(
-            "# Required; `make run` sets its own."
-            if variable.default is None
-            else f"# Default: {variable.default}"
-        )
+        required = variable.default is None
+        lines.append("# Required; `make run` sets its own." if required else f"# Default: {variable.default}")
         lines += [f"#{variable.name}={variable.example}", ""]
     return "\n".join(lines).rstrip() + "\n"
 

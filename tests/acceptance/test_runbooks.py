@@ -107,7 +107,7 @@ SHOWN = {
         "used_memory_human:*",
         "maxmemory:*",
         "client-output-buffer-limit:*pubsub 268435456 *",
-        "local takes no new streams *",
+        "local takes streams *",
     ],
     "WorkerLogNotShipped": ["has_function_privilege", "True"],
     "WorkerLogNotWritten": ["inference log: ok"],

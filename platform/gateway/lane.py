@@ -205,7 +205,9 @@ class Lane:
         )
         self._end_fed = False
         self._next_index = 0
-        self._rejoin = Rejoin(self._said_until_ms, self._said) if start < self._tape.end else None
+        # Of a stream that came from another gateway the audio is not here yet.
+        again = start < max(self._tape.end, self._processed, self._said_until_ms * SAMPLE_RATE // 1000)
+        self._rejoin = Rejoin(self._said_until_ms, self._said) if again else None
 
     def start_over(self) -> None:
         """What comes from here on is another speech: no worker hears what was before."""
@@ -270,7 +272,8 @@ class Lane:
             told_ms=self._told_until_ms,
             processed=self._processed,
             input_ms=self.input_ms,
-            billed_ms=self.billed_ms,
+            # What is not handed over yet dies with this process.
+            billed_ms=self.usage[0].from_ms if self.usage else self.billed_ms,
             paused=self._told_pause,
             said=tuple(self._told) if words else (),
         )

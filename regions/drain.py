@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
+SILENCE_TOLD_S = 60  # for longer, it is an old story
+
+
 class Reporting(Protocol):
     @property
     def label(self) -> str: ...
@@ -37,7 +40,7 @@ def progress(gateways: Sequence[Reporting], version: int) -> Progress:
         parts.append(", ".join(busy))
     if behind:
         parts.append(f"not yet told: {', '.join(gateway.label for gateway in behind)}")
-    if silent := [gateway for gateway in gateways if not gateway.heard and gateway.streams]:
+    if silent := [g for g in gateways if not g.heard and g.streams and g.silent_s < SILENCE_TOLD_S]:
         gone = ", ".join(f"{g.label} for {g.silent_s:.0f} s (it had {g.streams})" for g in silent)
         parts.append(f"silent: {gone}")
     if not heard:

@@ -77,7 +77,7 @@ class Process:
 
 
 def processes(region: str | None = None) -> list[Process]:
-    """Those that have reported within the hour, also those that are silent now."""
+    """Those that have reported within the last minutes, also those that are silent now."""
     rows = Gateway.objects.extra(select={"silent_s": "extract(epoch FROM now() - seen_at)"}).order_by(
         "region", "label"
     )

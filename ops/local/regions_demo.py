@@ -34,6 +34,9 @@ BACK_WITHIN_S = 120.0
 DRAINED_WITHIN_S = 60
 QUERY = "encoding=linear16&sample_rate=16000"
 LIVE = f"{QUERY}&interim_results=true"
+COMES_BACK = f"{QUERY}&resume=true"
+BYTES_PER_MS = 32
+LONG = 6  # seconds of a stream that is drained
 
 
 class Different(Exception):
@@ -128,17 +131,21 @@ class Demo:
 
     def drain(self) -> None:
         title("Drain: eu takes no new streams, and loses none")
-        with self.opens("atlantic", "eu") as socket:
+        told, _ = self._undisturbed()
+        with self.opens("atlantic", "eu") as socket, self.opens("atlantic", "eu", COMES_BACK) as moves:
             socket.send(SECOND)
+            moves.send(SECOND * 4)
+            first = _final(moves)
             command = self._manage("region", "drain", "eu", "--within", str(DRAINED_WITHIN_S))
             wait_for(lambda: self.asks("atlantic", "eu").status == 307, "eu to drain")
             wait_for(lambda: self.asks("europe", "us").status == 503, "us to hear of it")
             self.expect("atlantic asks eu", self.asks("atlantic", "eu"), 307, region="us")
             self.expect("europe asks eu", self.asks("europe", "eu"), 503, "region_unavailable")
             self.expect("europe asks us", self.asks("europe", "us"), 503, "region_unavailable")
-            socket.send(SECOND)
-            told = words(socket)
-        say("a stream that was open", f"went on to its end: “{told}”")
+            self._moves(moves, first, told)
+            socket.send(SECOND * (LONG - 1))
+            check(words(socket) == told, "the stream that stayed lost words")
+        say("a stream whose client does not", f"went on to its end in eu: “{told}”")
         printed, _ = command.communicate(timeout=DRAINED_WITHIN_S + 30)
         for line in printed.splitlines():
             print(f"      | {line}")
@@ -147,6 +154,39 @@ class Demo:
         wait_for(lambda: self.asks("europe", "eu").status == 101, "eu to be back")
         wait_for(lambda: self.asks("europe", "us").status == 307, "us to hear of it")
         say("after region undrain eu", "eu takes streams again")
+
+    def _undisturbed(self) -> tuple[str, str]:
+        with self.opens("atlantic", "us") as socket:
+            socket.send(SECOND * LONG)
+            return finish(socket)
+
+    def _moves(self, socket: ClientConnection, first: dict[str, Any], told: str) -> None:
+        """It is told where to go on, and goes on there; nothing is lost, and nothing is said twice."""
+        heard = [first]
+        offer: dict[str, Any] = {}
+        with suppress(ConnectionClosed):
+            while True:
+                message = json.loads(socket.recv(timeout=20))
+                if message["type"] == "Resume":
+                    offer = message
+                elif message["type"] == "Results" and message["is_final"]:
+                    heard.append(message)
+        closed = socket.close_code, socket.close_reason
+        check(closed == (1012, "region_draining"), f"the stream that can move was closed with {closed}")
+        check(offer.get("url") == self.places["us"]["ws_url"], f"it was not sent to us but told {offer}")
+        query = f"{COMES_BACK}&resume_token={offer['resume_token']}&last_seq={heard[-1]['seq']}"
+        with connect(
+            f"{offer['url']}/v1/listen?{query}",
+            additional_headers={"Authorization": f"Token {self.keys['atlantic']}"},
+            proxy=None,
+        ) as there:
+            begun = json.loads(there.recv(timeout=20))
+            there.send((SECOND * LONG)[begun["resume_from_ms"] * BYTES_PER_MS :])
+            rest, _ = finish(there)
+        whole = " ".join(filter(None, [*map(_text, heard), rest]))
+        check(whole == told, f"the stream that moved heard “{whole}” instead of “{told}”")
+        say("a stream whose client comes back", f"heard in eu “{' '.join(map(_text, heard))}”,")
+        say("", f"was told the address of us, and heard there “{rest}”")
 
     def death(self) -> None:
         title("Death: all processes of eu are killed")
@@ -203,12 +243,23 @@ def finish(socket: ClientConnection) -> tuple[str, str]:
         while True:
             message = json.loads(socket.recv(timeout=20))
             if message["type"] == "Results" and message["is_final"]:
-                heard.append(message["channel"]["alternatives"][0]["transcript"])
+                heard.append(_text(message))
             elif message["type"] == "Metadata":
                 request_id = message["request_id"]
     except ConnectionClosed:
         check(socket.close_code == 1000, f"the stream ended with {socket.close_code} {socket.close_reason}")
     return " ".join(filter(None, heard)), request_id
+
+
+def _final(socket: ClientConnection) -> dict[str, Any]:
+    while True:
+        message: dict[str, Any] = json.loads(socket.recv(timeout=20))
+        if message["type"] == "Results" and message["is_final"]:
+            return message
+
+
+def _text(message: dict[str, Any]) -> str:
+    return str(message["channel"]["alternatives"][0]["transcript"])
 
 
 def wait_for(look: Callable[[], bool], what: str, within_s: float = 60.0) -> None:

@@ -186,7 +186,7 @@ class Regional:
     def _send_away(self, stream: OpenStream, state: str) -> bool:
         """Whether it goes."""
         found = self._route(stream.grant.where)
-        if isinstance(found, Redirect) and stream.move_away(found.address):
+        if isinstance(found, Redirect) and stream.move_away(spoken(found.address, live=True)):
             telemetry.moved.inc()
         elif state == State.DOWN:
             stream.fail(RegionDraining())

@@ -23,7 +23,7 @@ class OpenStream(Protocol):
     def wind_up(self, error: GatewayError) -> bool: ...
 
     def move_away(self, address: str) -> bool:
-        """Have its client come back at another region, http(s)://host. False: it cannot, and stays."""
+        """Have its client come back at another region, ws(s)://host. False: it cannot, and stays."""
 
 
 class Streams:

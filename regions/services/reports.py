@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-FORGOTTEN_AFTER_S = 3600
+FORGOTTEN_AFTER_S = 600
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Report:
 
 def report(of: Report) -> None:
     """One row a process, however long it lives. Its first one also sweeps away those that died long ago, so
-    there are never more than were started within the hour."""
+    there are never more than were started within these minutes."""
     with connection.cursor() as cursor:
         cursor.execute(
             """INSERT INTO regions_gateway (id, region, label, started_at, seen_at, streams, room,

@@ -35,6 +35,7 @@ class Gateway:
             [Gateway("a:1", 0), Gateway("b:1", 7, silent_s=9.4)],
             Progress(0, True, "0 streams left; silent: b:1 for 9 s (it had 7)"),
         ),
+        ([Gateway("a:1", 0), Gateway("b:1", 7, silent_s=70.0)], Progress(0, True, "0 streams left")),
         ([], Progress(0, True, "0 streams left; no gateway of it reports")),
     ],
 )

@@ -203,7 +203,7 @@ async def test_a_draining_region_sends_on_who_comes_back_and_lets_the_others_fin
     world.set("eu", state=State.DRAINING)
     await world.pull()
     await world.pull()
-    assert back.moved == ["http://127.0.0.1:8002"]  # asked once
+    assert back.moved == ["ws://127.0.0.1:8002"]  # asked once
     assert (stays.failed, stays.wound_up) == ([], [])
     assert (bound.moved, bound.failed) == ([], [])  # there is nowhere for it to go
 
@@ -215,7 +215,7 @@ async def test_a_region_that_is_down_ends_those_that_cannot_be_sent_on() -> None
     world.set("eu", state=State.DOWN)
     await world.pull()
     await world.pull()
-    assert (back.moved, back.failed) == (["http://127.0.0.1:8002"], [])
+    assert (back.moved, back.failed) == (["ws://127.0.0.1:8002"], [])
     assert (other.moved, other.failed) == ([], ["region_draining"])
 
 

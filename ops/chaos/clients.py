@@ -24,7 +24,8 @@ from ops.chaos.recording import Recording
 from ops.chaos.report import Row
 
 WINDOW_BYTES = 4096
-GROWS_MB, GROWS = 16.0, 8  # what a process may hold more of afterwards: caches, a log line
+GROWS_MB, GROWS = 16.0, 8  # what a gateway may hold more of afterwards: caches, a log line
+WORKER_GROWS_MB = 64.0  # an engine keeps what it needed most for a step
 TWENTY = 20.0  # messages a second
 SCRIPTED = "scripted"
 END_S, LET_IN_S, GONE_S = 60.0, 30.0, 30.0
@@ -255,6 +256,8 @@ def _left_behind(demo: Demo, streams: int, before: Footprint) -> list[str]:
     after = demo.footprint()
     if after.rss_mb - before.rss_mb > GROWS_MB:
         faults.append(f"the gateway grew by {after.rss_mb - before.rss_mb:.0f} MB")
+    if after.worker_mb - before.worker_mb > WORKER_GROWS_MB:
+        faults.append(f"the worker grew by {after.worker_mb - before.worker_mb:.0f} MB")
     if after.files - before.files > GROWS:
         faults.append(f"{after.files - before.files} files are left open")
     if after.tasks - before.tasks > GROWS:

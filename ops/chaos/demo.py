@@ -44,11 +44,12 @@ def wait_for(look: Callable[[], T], seconds: float, what: str) -> T:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a process holds."""
+    """What the gateway holds, and the memory of the worker."""
 
     rss_mb: float
     files: int
     tasks: int
+    worker_mb: float
 
 
 class Demo:
@@ -132,12 +133,10 @@ class Demo:
         return int(gateway["stenogate_gateway_streams_active"] + worker["worker_active_streams"])
 
     def footprint(self) -> Footprint:
-        """Of the gateway."""
         pid = self.pid("gateway")
-        status = Path(f"/proc/{pid}/status").read_text()
-        rss = next(line for line in status.splitlines() if line.startswith("VmRSS"))
         files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-        return Footprint(int(rss.split()[1]) / 1024, files, int(self.metrics()["stenogate_gateway_tasks"]))
+        tasks = int(self.metrics()["stenogate_gateway_tasks"])
+        return Footprint(_rss_mb(pid), files, tasks, _rss_mb(self.pid("worker")))
 
     def double_billed_ms(self, stream: str, sent_ms: int) -> int:
         """Once the usage of an ended stream is in the ledger, and no more of it comes."""
@@ -161,3 +160,9 @@ class Demo:
             ranges = [(int(start), int(end)) for start, end in connection.execute(USAGE, [stream]).fetchall()]
             row = connection.execute(LEDGER, [stream]).fetchone()
         return ranges, int(row[0]) if row else 0
+
+
+def _rss_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    rss = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(rss.split()[1]) / 1024

@@ -89,6 +89,7 @@ def environment(given: Settings, paths: Paths, database_url: str, redis_url: str
     # Whatever names it has for others, we ask it whether it is ready, and people open the admin from here.
     hosts = dict.fromkeys((*env.ALLOWED_HOSTS.read(given.environ), "localhost", "127.0.0.1", "[::1]"))
     return {
+        "GATEWAY_DRAIN_SECONDS": "2",  # whoever develops does not want to wait
         "USAGE_SPOOL_DIR": str(paths.var.resolve() / "usage"),
         "INFERENCE_LOG_DIR": str(paths.var.resolve() / "inference-log"),
         **given.environ,
@@ -286,7 +287,7 @@ def processes(given: Settings, environ: Mapping[str, str], paths: Paths) -> list
         ours(
             "gateway", paths, environ, "-m", "gateway.server",
             detail=given.gateway_url, url=f"{given.gateway_url}/healthz",
-            start_timeout=120, stop_timeout=20,
+            start_timeout=120, stop_timeout=env.GATEWAY_DRAIN_SECONDS.read(environ) + 15,
         ),
     ]  # fmt: skip
 

@@ -24,6 +24,7 @@ from gateway.lane import Lane
 from gateway.resume import state
 from gateway.resume.errors import ResumeConflict, ResumedElsewhere, ResumeForeign, ResumeLate
 from gateway.resume.records import Answer, End, Records, Save
+from gateway.resume.sealed import seal, unseal
 from gateway.resume.state import Record, Told
 from gateway.resume.token import Token
 from metering import requests
@@ -190,7 +191,8 @@ class Keeper:
             raise ResumeConflict
         parked = self._parked.pop(token.stream, None)
         telemetry.streams_parked.set(len(self._parked))
-        record = state.decode(claimed.body) if claimed.body else Record(token.mark, (), token.mark.next_seq)
+        body = unseal(claimed.body, token.stream)
+        record = Record(token.mark, (), token.mark.next_seq) if body is None else state.decode(body)
         lanes = None
         if parked is not None and parked.generation == claimed.generation - 1:
             record, lanes = parked.record, parked.lanes
@@ -214,7 +216,7 @@ class Keeper:
             until = self._clock() + self.window_s
             parked = Parked(resumption.generation, resumption.lanes, resumption.record, until)
             self._park(resumption.stream, parked)
-        body = state.encode(resumption.record)
+        body = seal(state.encode(resumption.record), resumption.stream)
         self._tell(resumption.stream, Save(resumption.stream, resumption.generation, False, body, b""))
 
     # ---- writing
@@ -264,7 +266,7 @@ class Keeper:
                 del self._leaving[name]
 
     def _save(self, stream: Held, record: Record, *, held: bool) -> Save:
-        body, entry = state.encode(record), _as_json(stream.log_entry())
+        body, entry = seal(state.encode(record), stream.id), _as_json(stream.log_entry())
         return Save(stream.id, stream.generation, held, body, entry)
 
     def _forget_the_late(self) -> None:

@@ -3,7 +3,7 @@
     GatewayError
     ├── BadParameter            a query parameter has a bad value
     ├── FetchFailed             a URL that the client gave does not work
-    ├── BadBody …               what was sent with the request cannot be taken
+    ├── BadBody …               what was sent with the request cannot be taken: see `gateway.body_errors`
     ├── UpgradeRequired, MethodNotAllowed
     ├── AccessRefused           the key is missing, wrong, or not allowed to do this: see `tenants.errors`
     ├── OtherProject            the key is of another project than the one that is to be changed
@@ -79,41 +79,6 @@ class FetchFailed(GatewayError):
     # 400 and not 502: the URL is the client's to repair, and clients repeat a 5xx by themselves.
     code = "fetch_failed"
     status = 400
-
-
-class BadBody(GatewayError):
-    """The body of the request is not what this address reads."""
-
-    code = "bad_body"
-    status = 400
-
-
-class UnsupportedBody(BadBody):
-    """The body is of a type that is not read here."""
-
-    code = "unsupported_body"
-    status = 415
-
-
-class BodyTooSlow(BadBody):
-    """The body came too slowly, or stopped coming. Send it again over a better connection."""
-
-    code = "body_too_slow"
-    status = 408
-
-
-class BodyTooLarge(BadBody):
-    """The body of the request is larger than anything this address could want."""
-
-    code = "body_too_large"
-    status = 413
-
-
-class UploadTooLarge(BadBody):
-    """The audio is larger than this service takes. Send it in parts, or compressed: Opus, FLAC, MP3."""
-
-    code = "upload_too_large"
-    status = 413
 
 
 class TranslationNotOffered(BadParameter):

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import gateway.body_errors
 import gateway.door
 import gateway.region_errors
 import gateway.resume.errors  # noqa: F401 - where there are more

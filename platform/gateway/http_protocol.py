@@ -18,7 +18,7 @@ from daphne.http_protocol import WebRequest
 from twisted.web import http
 
 from gateway import problem
-from gateway.errors import BodyTooLarge
+from gateway.body_errors import BodyTooLarge
 from gateway.flow import Inbox, Outlet
 
 MAX_BODY_BYTES = 4 * 1024 * 1024

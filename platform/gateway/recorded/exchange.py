@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.auth import header
-from gateway.errors import BodyTooSlow, GatewayError
+from gateway.body_errors import BodyTooSlow
+from gateway.errors import GatewayError
 from wire.tasks import end
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from gateway.errors import BadBody, UnsupportedBody
+from gateway.body_errors import BadBody, UnsupportedBody
 
 MAX_FIELD_BYTES = 64 * 1024  # of all fields together
 MAX_PARTS = 200

@@ -11,14 +11,8 @@ import msgspec
 
 from config import env
 from gateway import outbound, parameters, problem, process, query
-from gateway.errors import (
-    BadBody,
-    GatewayError,
-    MethodNotAllowed,
-    UnsupportedBody,
-    UpgradeRequired,
-    UploadTooLarge,
-)
+from gateway.body_errors import BadBody, UnsupportedBody, UploadTooLarge
+from gateway.errors import GatewayError, MethodNotAllowed, UpgradeRequired
 from gateway.parameters import ListenParameters
 from gateway.query import Parameter
 from gateway.recorded import hearing, languages, later, turns

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from config import env
-from gateway.errors import NoAudio, UploadsFull, UploadTooLarge
+from gateway.body_errors import UploadTooLarge
+from gateway.errors import NoAudio, UploadsFull
 
 T = TypeVar("T")
 # Gathered before it goes to a thread: a trip there costs more than a small write.

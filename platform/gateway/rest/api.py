@@ -11,7 +11,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
-from gateway.errors import BadBody
+from gateway.body_errors import BadBody
 from gateway.rest import (
     billing,
     billing_usage,

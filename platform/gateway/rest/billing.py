@@ -12,7 +12,7 @@ from ninja import Router, Schema
 from pydantic import ConfigDict, Field, StringConstraints
 
 from gateway.billing_errors import PaymentsNotConfigured, PaymentsUnavailable
-from gateway.errors import BadBody
+from gateway.body_errors import BadBody
 from gateway.rest.access import for_tenant, grant_of, outside
 from gateway.rest.operations import operation
 from metering import balance

@@ -13,7 +13,8 @@ from django.utils import timezone
 from ninja import Query, Router, Schema
 from pydantic import Field, field_validator, model_validator
 
-from gateway.errors import BadBody, OtherProject, UnknownId
+from gateway.body_errors import BadBody
+from gateway.errors import OtherProject, UnknownId
 from gateway.rest import pages
 from gateway.rest.access import for_tenant, grant_of, project_of, uuid_of
 from gateway.rest.operations import operation

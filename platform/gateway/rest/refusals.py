@@ -13,11 +13,10 @@ from ninja.errors import HttpError, ValidationError
 
 from faults import kinds
 from gateway.billing_errors import BillingRefused
+from gateway.body_errors import BadBody, BodyTooLarge
 from gateway.errors import (
     AccessRefused,
-    BadBody,
     BadParameter,
-    BodyTooLarge,
     ChangeRefused,
     ControlDatabaseUnreachable,
     GatewayError,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import AccessRefused, BodyTooSlow, NoCapacity
+from gateway.body_errors import BodyTooSlow
+from gateway.errors import AccessRefused, NoCapacity
 from gateway.recorded import exchange as module
 from gateway.recorded.exchange import ClientGone, Exchange
 from tenants.errors import KeyMissing

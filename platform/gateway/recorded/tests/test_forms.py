@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadBody, UnsupportedBody
+from gateway.body_errors import BadBody, UnsupportedBody
 from gateway.recorded.forms import MAX_FIELD_BYTES, MAX_PARTS, Form
 
 KIND = 'multipart/form-data; boundary="x-y"'

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import NoAudio, UploadsFull, UploadTooLarge
+from gateway.body_errors import UploadTooLarge
+from gateway.errors import NoAudio, UploadsFull
 from gateway.recorded.uploads import Disk, Upload
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-
 SILENCE_TOLD_S = 60  # for longer, it is an old story
 
 

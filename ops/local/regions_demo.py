@@ -1,7 +1,7 @@
 """`make regions-demo`: show on a running `make regions` what residency, a redirect, a drain and the death of
 a region are to clients, and print what happened. Ends with 1 where something else happened than it says.
 
-    python -m ops.local.regions_demo [--var VAR]
+    python -m ops.local.regions_demo [--var VAR] [--only residency,drain]
 """
 
 from __future__ import annotations
@@ -208,12 +208,15 @@ class Demo:
         wait_for(lambda: self.asks("europe", "us").status == 503, "us to see it", SEEN_WITHIN_S)
         self.expect("europe asks us", self.asks("europe", "us"), 503, "region_unavailable")
         say("", "its audio stays where it may be, even so")
+
+    def back(self) -> None:
+        title("Back: eu is started again")
         (self.paths.run / "held-eu").unlink(missing_ok=True)
         wait_for(lambda: self.asks("europe", "us").region == "eu", "eu to be back", BACK_WITHIN_S)
         with self.opens("europe", "us") as socket:
             socket.send(SECOND)
             told = words(socket)
-        say("eu is started again", f"and europe heard there: “{told}”")
+        say("europe connects to us", f"and is heard in eu: “{told}”")
 
     def expect(self, who: str, found: Answer, status: int, code: str = "", region: str = "") -> None:
         code = code or ("region_elsewhere" if status == 307 else "")
@@ -289,17 +292,25 @@ def check(condition: bool, otherwise: str) -> None:
         raise Different(otherwise)
 
 
-STEPS: Sequence[Callable[[Demo], None]] = (Demo.residency, Demo.redirect, Demo.drain, Demo.death)
+STEPS = ("residency", "redirect", "drain", "death", "back")
+
+
+def _steps(text: str) -> list[str]:
+    wanted = text.split(",")
+    if not set(wanted) <= set(STEPS):
+        raise ValueError
+    return wanted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.local.regions_demo", description=__doc__)
     parser.add_argument("--var", type=Path, default=stack.ROOT / "var", help="as it was given to regions")
+    parser.add_argument("--only", type=_steps, default=STEPS, help=f"some of {','.join(STEPS)}")
     given = parser.parse_args(arguments)
     try:
         demo = Demo(given.var.absolute())
-        for step in STEPS:
-            step(demo)
+        for step in given.only:
+            getattr(demo, step)()
     except LocalError as error:
         print(error)
         return 1

@@ -12,6 +12,12 @@ def test_it_says_when_there_is_nothing_to_show(tmp_path, capsys):
     assert "Start them with `make regions`" in capsys.readouterr().out
 
 
+def test_there_are_no_other_steps(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        regions_demo.main(["--var", str(tmp_path), "--only", "residency,dance"])
+    assert "invalid" in capsys.readouterr().err
+
+
 def test_what_was_not_to_happen_ends_it():
     demo = regions_demo.Demo.__new__(regions_demo.Demo)
     with pytest.raises(regions_demo.Different, match=r"europe asks us: .* instead of 307"):

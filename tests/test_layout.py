@@ -68,6 +68,7 @@ NOT_A_MODULE: dict[str, str] = {
     "inference_worker/engines/nemo/tests/test_equality.py": "that it says what NeMo's own pipeline says",
     "metering/reconcile/tests/test_month.py": "what a month's raw streams come to, reckoned another way",
     "ops/deploy/tests/test_compose.py": "docker-compose.yml and the Dockerfile",
+    "platform/gateway/tests/test_lane_moves.py": "what no move to another worker can break in a lane",
     "platform/gateway/tests/test_session_properties.py": "what no order of events can break in a session",
     "tenants/tests/test_isolation.py": "what every model of tenants has in common",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.errors import EngineFailed
 from gateway.events import (
     Close,
@@ -12,10 +14,14 @@ from gateway.events import (
     Transcript,
     UtteranceEnd,
 )
-from gateway.lane import Lane
+from gateway.lane import REPLAY_AHEAD, Lane
+from gateway.rests import WITHIN as REST_WITHIN
 from gateway.session import Features, Session
 from gateway.tests.driving import LIMITS, said, words
+from gateway.tests.hearer import CHUNK, SECOND, hear, lane_with, move, seconds
+from gateway.tests.hearer import final as hear_final
 from wire.messages import (
+    SAMPLE_RATE,
     Abort,
     Audio,
     End,
@@ -196,3 +202,159 @@ def test_a_stream_that_is_broken_off_says_how_far_it_had_heard() -> None:
     lane.abort()
     assert lane.items_to_send()[-1] == Abort(stream="s", epoch=1, processed=810)
     assert lane.processed_ms == 50
+
+
+# ---- where a replay begins
+
+
+@pytest.mark.parametrize(
+    ("confirmed_s", "lead_s", "start_s"),
+    [(0, 10, 0), (8, 10, 0), (30, 10, 20), (30, 0, 30), (30, 3600, 0), (30.05, 10, 20.0)],
+)
+def test_it_begins_a_lead_before_what_is_not_confirmed(
+    confirmed_s: float, lead_s: float, start_s: float
+) -> None:
+    lane = lane_with(40, lead_s)
+    confirmed = int(confirmed_s * SAMPLE_RATE)
+    lane.progress(confirmed, confirmed)
+    assert seconds(lane.replay_from) == start_s
+    assert lane.replay_from % CHUNK == 0
+
+
+def test_it_begins_in_the_last_pause_before_the_lead() -> None:
+    lane = lane_with(60)
+    hear_final(lane, 0, "one two", 2.0)
+    lane.progress(5 * SAMPLE_RATE, 5 * SAMPLE_RATE)  # quiet from here
+    lane.progress(7 * SAMPLE_RATE, 7 * SAMPLE_RATE)  # to here
+    lane.progress(20 * SAMPLE_RATE, 7 * SAMPLE_RATE)
+    hear_final(lane, 1, "three four", 7.5, speech_final=False)  # and speech without a pause from here on
+    lane.progress(21 * SAMPLE_RATE, 20 * SAMPLE_RATE)
+    assert seconds(lane.replay_from) == 7.0
+    hear_final(lane, 2, "five", 20.0, speech_final=False)
+    lane.progress(26 * SAMPLE_RATE, 26 * SAMPLE_RATE)
+    assert seconds(lane.replay_from) == 7.0
+    hear_final(lane, 3, "six", 26.0, speech_final=False)
+    late = 7 * SAMPLE_RATE + REST_WITHIN + 10 * SAMPLE_RATE + CHUNK
+    lane.progress(late, late)  # who never pauses is cut anywhere in the end
+    assert lane.replay_from == late - 10 * SAMPLE_RATE
+
+
+def test_chunks_are_counted_from_the_last_flush_and_from_where_a_worker_began() -> None:
+    lane = lane_with(1)
+    lane.send_audio(b"\x01\x00" * 100, 1007)
+    lane.flush()
+    hear(lane, 39)
+    lane.flushed(Flushed(stream="s", epoch=1, token=1))
+    lane.progress(30 * SAMPLE_RATE, 30 * SAMPLE_RATE)
+    flushed_at = SAMPLE_RATE + 100
+    assert (lane.replay_from - flushed_at) % CHUNK == 0
+    start = lane.replay_from
+    lane.go_on(2, start, 2000)  # a worker of another kind
+    lane.items_to_send()
+    lane.progress(40 * SAMPLE_RATE, 40 * SAMPLE_RATE)
+    assert lane.replay_from > start
+    assert (lane.replay_from - start) % 2000 == 0
+
+
+def test_a_new_speech_has_no_past() -> None:
+    lane = lane_with(20)
+    lane.progress(20 * SAMPLE_RATE, 20 * SAMPLE_RATE)
+    lane.start_over()
+    assert lane.replay_from == lane.sent == 20 * SAMPLE_RATE
+    assert move(lane) == 20 * SAMPLE_RATE
+    hear(lane, 1)
+    (audio,) = lane.items_to_send()
+    assert isinstance(audio, Audio)
+    assert (audio.position, audio.pcm) == (20 * SAMPLE_RATE, SECOND)
+
+
+# ---- what a new worker is given
+
+
+def test_it_is_given_all_from_there_on_and_no_more_than_it_can_use_soon() -> None:
+    lane = lane_with(40)
+    lane.progress(40 * SAMPLE_RATE, 30 * SAMPLE_RATE)
+    start = move(lane)
+    assert seconds(start) == 20.0
+    assert lane.catching_up
+    given = lane.items_to_send()
+    assert {item.epoch for item in given} == {2}
+    assert sum(len(item.pcm) for item in given if isinstance(item, Audio)) == REPLAY_AHEAD * 2
+    assert lane.items_to_send() == []
+    lane.progress(start + SAMPLE_RATE)
+    assert sum(len(item.pcm) for item in lane.items_to_send() if isinstance(item, Audio)) == SAMPLE_RATE * 2
+    hear(lane, 3)
+    lane.progress(40 * SAMPLE_RATE)
+    assert not lane.catching_up
+    rest = [item for item in lane.items_to_send() if isinstance(item, Audio)]
+    assert rest[0].position == start + REPLAY_AHEAD + SAMPLE_RATE
+    assert rest[-1].position + len(rest[-1].pcm) // 2 == lane.sent == 43 * SAMPLE_RATE
+
+
+def test_flushes_are_made_again_where_they_were_and_answered_once() -> None:
+    lane = lane_with(2)
+    lane.flush()
+    hear(lane, 1)
+    lane.flush()
+    assert [item.token for item in lane.items_to_send() if isinstance(item, Flush)] == [1, 2]
+    lane.progress(2 * SAMPLE_RATE, 2 * SAMPLE_RATE)
+    assert len(lane.flushed(Flushed(stream="s", epoch=1, token=1))) == 1
+    move(lane)
+    given = lane.items_to_send()
+    at = [sum(len(i.pcm) for i in given[:n] if isinstance(i, Audio)) for n, i in enumerate(given)
+          if isinstance(i, Flush)]  # fmt: skip
+    assert at == [4 * SAMPLE_RATE, 6 * SAMPLE_RATE]
+    assert lane.flushed(Flushed(stream="s", epoch=2, token=1)) == []
+    (said,) = lane.flushed(Flushed(stream="s", epoch=2, token=2))
+    assert said.from_finalize
+    assert not lane.flushing
+
+
+def test_a_flush_that_was_answered_where_it_begins_is_not_made_again() -> None:
+    lane = lane_with(2, lead_s=0)
+    lane.flush()
+    lane.items_to_send()
+    lane.progress(2 * SAMPLE_RATE, 2 * SAMPLE_RATE)
+    lane.flushed(Flushed(stream="s", epoch=1, token=1))
+    assert move(lane) == 2 * SAMPLE_RATE
+    assert lane.items_to_send() == []
+    lane.flush()
+    assert lane.items_to_send() == [Flush(stream="s", epoch=2, token=2)]
+
+
+def test_the_end_is_said_again() -> None:
+    lane = lane_with(2)
+    lane.end(2000)
+    assert isinstance(lane.items_to_send()[-1], End)
+    move(lane)
+    assert lane.items_to_send()[-1] == End(stream="s", epoch=2, input_ms=2000)
+    assert lane.items_to_send() == []
+
+
+def test_the_end_waits_until_all_before_it_may_be_sent() -> None:
+    lane = lane_with(10, lead_s=3600)
+    lane.progress(9 * SAMPLE_RATE)
+    lane.end(10_000)
+    lane.items_to_send()
+    move(lane)
+    assert not any(isinstance(item, End) for item in lane.items_to_send())
+    lane.progress(9 * SAMPLE_RATE)
+    assert isinstance(lane.items_to_send()[-1], End)
+
+
+def test_what_a_worker_is_asked_to_begin_with_is_kept_until_it_has_answered() -> None:
+    lane = lane_with(60)
+    lane.progress(40 * SAMPLE_RATE, 40 * SAMPLE_RATE)
+    start = lane.pin()
+    lane.progress(60 * SAMPLE_RATE, 60 * SAMPLE_RATE)  # by the one that has it
+    lane.go_on(2, start, CHUNK)
+    lane.progress(start + CHUNK, start)
+    (audio, *_) = lane.items_to_send()
+    assert isinstance(audio, Audio)
+    assert (audio.position, len(audio.pcm)) == (start, 32_000)
+    lane.pin()
+    lane.stay()
+    lane.progress(60 * SAMPLE_RATE, 60 * SAMPLE_RATE)
+    lane.items_to_send()
+    lane.progress(60 * SAMPLE_RATE, 60 * SAMPLE_RATE)
+    assert lane.pin() > start

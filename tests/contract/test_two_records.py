@@ -4,7 +4,7 @@ not divide, for every way in which a stream ends, for streams that move and stre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from gateway.errors import ClientTooSlow, EngineFailed
 from gateway.events import CloseStream, UsageRange
 from gateway.lane import Lane
 from gateway.session import Features, Limits, Session, State
+from inference_worker.log_lines import Record
 from inference_worker.recording import Recorder
 from inference_worker.tests.house import DEADLINE_S, House, house
 from inference_worker.tests.logs import KEY, PROJECT, TENANT, Kept, counted, written
@@ -35,6 +36,7 @@ class Call:
     usage: list[UsageRange] = field(default_factory=list)
     heard: dict[str, int] = field(default_factory=dict)  # items of the worker that have arrived
     deaf: bool = False  # the worker's words are on their way
+    of_the_dead: list[Record] = field(default_factory=list)  # what is on the disks of workers before
 
     def __post_init__(self) -> None:
         names = ["s"] if self.channels == 1 else [f"s.{channel}" for channel in range(self.channels)]
@@ -50,12 +52,12 @@ class Call:
     def listens(self, rate: int) -> None:
         self.decoder: Decoder = decoder(AudioFormat("linear16", rate, self.channels, self.channels))
 
-    def place(self) -> None:
+    def place(self, starts: Mapping[str, int] | None = None) -> None:
         for lane in self.session.lanes:
             self.house.say(
                 Open(
                     stream=lane.name, epoch=lane.epoch, tenant=TENANT, project=PROJECT, key=KEY,
-                    start=lane.sent, options=StreamOptions(),
+                    start=lane.sent if starts is None else starts[lane.name], options=StreamOptions(),
                 )
             )  # fmt: skip
 
@@ -84,6 +86,27 @@ class Call:
             lane.go_on(lane.epoch + 1, lane.sent, self.house.worker.info.chunk_samples)
         self.listen()
         self.place()
+
+    def goes_to(self, house: House) -> None:
+        """As when the worker that it is on has been lost or left."""
+        self.house, self.deaf = house, False
+        self.heard.clear()
+        starts = {lane.name: lane.pin() for lane in self.session.lanes}
+        for lane in self.session.lanes:
+            lane.go_on(lane.epoch + 1, starts[lane.name], house.worker.info.chunk_samples)
+        self.place(starts)
+        self.carry()
+
+    def loses_its_worker(self, folder: Path, house: House) -> None:
+        """Killed: its log ends there, and nothing more is heard of it."""
+        self.of_the_dead += written(folder)
+        self.goes_to(house)
+
+    def leaves_its_worker(self, house: House) -> None:
+        """Which drains: it is told how far it was heard of."""
+        for lane in self.session.lanes:
+            self.house.say(Abort(stream=lane.name, epoch=lane.epoch, processed=lane.processed))
+        self.goes_to(house)
 
     def closes(self) -> None:
         self.finishes()
@@ -124,8 +147,8 @@ class Call:
             lane.flush()
         await self.until(lambda: not any(lane.flushing for lane in self.session.lanes))
 
-    def agree(self, folder: Path) -> int:
-        records = written(folder)
+    def agree(self, *folders: Path) -> int:
+        records = self.of_the_dead + [record for folder in folders for record in written(folder)]
         for lane in self.session.lanes:
             parts = [(part.from_ms, part.to_ms) for part in self.usage if part.lane == lane.name]
             assert [start for start, _ in parts] == [0, *(end for _, end in parts)][: len(parts)]
@@ -250,3 +273,91 @@ async def test_a_stream_that_moves_and_one_of_many_channels(kept: Kept, rate: in
     frames = rate // 2 + 3 + rate // 3 + 1 + rate // 5
     assert c.agree(kept.folder) == channels * (frames * 1000 // rate)
     assert {record.of.epoch for record in written(kept.folder)} == {1, 2, 3}
+
+
+# ---- workers that are lost and left
+
+
+@pytest.fixture
+def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Kept]]:
+    made = [Kept(tmp_path_factory.mktemp(f"other-{number}")) for number in range(2)]
+    for one in made:
+        one.log.begin()
+    yield made
+    for one in made:
+        one.close()
+
+
+def told(c: Call) -> int:
+    return sum(lane.processed for lane in c.session.lanes)
+
+
+async def has_written_more_than_it_has_told(c: Call, frames: int) -> None:
+    """As when it is killed between the two."""
+    before = len(c.house.sent["gateway"])
+    c.deaf = True
+    c.hears(frames)
+    await c.house.until(
+        lambda: any(getattr(item, "processed", 0) for item in c.house.sent["gateway"][before:])
+    )
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("untold", [False, True])
+async def test_a_stream_whose_workers_are_killed(
+    kept: Kept, others: list[Kept], rate: int, channels: int, untold: bool
+) -> None:
+    async with (
+        call(kept, rate, channels) as c,
+        house(recorder=Recorder(others[0].log, "scripted")) as second,
+        house(recorder=Recorder(others[1].log, "scripted")) as third,
+    ):
+        frames = 0
+        for worker, before in ((second, kept), (third, others[0])):
+            c.hears(rate * 3 + 7)
+            frames += rate * 3 + 7
+            await c.worked()
+            if untold:
+                await has_written_more_than_it_has_told(c, rate)
+                frames += rate
+            c.loses_its_worker(before.folder, worker)
+        c.closes()
+        await c.until(lambda: c.session.state is State.CLOSED)
+    assert c.agree(others[1].folder) == channels * (frames * 1000 // rate)
+    assert {record.of.epoch for record in c.of_the_dead} == {1, 2}
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+async def test_a_stream_that_leaves_workers_that_live(kept: Kept, others: list[Kept], rate: int) -> None:
+    async with (
+        call(kept, rate) as c,
+        house(recorder=Recorder(others[0].log, "scripted")) as second,
+        house(recorder=Recorder(others[1].log, "scripted")) as third,
+    ):
+        for worker in (second, third):
+            c.hears(rate * 2 + 5)
+            await c.worked()
+            await has_written_more_than_it_has_told(c, rate)
+            c.leaves_its_worker(worker)
+        c.session.receive_disconnect()  # before the last of them has heard anything
+        c.carry()
+        await c.house.until(lambda: not any(h.worker.active for h in (second, third)))
+    assert c.agree(kept.folder, others[0].folder, others[1].folder) > 1000
+
+
+async def test_what_a_killed_worker_could_not_tell_is_in_its_log_alone(
+    kept: Kept, others: list[Kept]
+) -> None:
+    """If the client leaves before another has heard it too, reconciling adds it: it has been processed."""
+    async with call(kept, 16_000) as c, house(recorder=Recorder(others[0].log, "scripted")) as second:
+        c.hears(16_000)
+        await c.worked()
+        await has_written_more_than_it_has_told(c, 16_000)
+        c.loses_its_worker(kept.folder, second)
+        c.session.receive_disconnect()
+        c.carry()
+        await c.house.until(lambda: not second.worker.active)
+    logged = counted(c.of_the_dead + written(others[0].folder), "s")
+    (billed,) = {lane.billed_ms for lane in c.session.lanes}
+    assert 0 < billed < logged <= 2000

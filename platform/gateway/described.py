@@ -194,12 +194,12 @@ DESCRIBED: tuple[Parameter, ...] = (
     ),
     Parameter(
         "last_seq",
-        "with resume_token: the seq of the last final that you have",
-        f"a whole number from 0 to {MAX_SEQ}",
+        "with resume_token: the seq of the last final that you have; -1: none yet",
+        f"a whole number from -1 to {MAX_SEQ}",
         "that of the result that the token came with",
-        query.whole(0, MAX_SEQ),
+        query.whole(-1, MAX_SEQ),
         "last_seq",
-        {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+        {"type": "integer", "minimum": -1, "maximum": MAX_SEQ},
     ),
     Parameter(
         "have_from_ms",

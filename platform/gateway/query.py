@@ -100,7 +100,8 @@ def boolean(given: Sequence[str]) -> bool:
 
 def whole(low: int, high: int) -> Read:
     def parse(given: Sequence[str]) -> int:
-        if not _WHOLE.match(given[-1]) or not low <= int(given[-1]) <= high:
+        digits = given[-1].removeprefix("-") if low < 0 else given[-1]
+        if not _WHOLE.match(digits) or not low <= int(given[-1]) <= high:
             raise NotAllowed
         return int(given[-1])
 

@@ -150,6 +150,14 @@ def test_the_last_of_a_repeated_parameter_counts() -> None:
     assert parse(b"sample_rate=8000&sample_rate=16000").sample_rate == 16_000
 
 
+def test_who_comes_back_may_have_no_final_yet() -> None:
+    assert parse(b"resume_token=t&last_seq=-1").last_seq == -1
+    assert parse(b"resume_token=t&last_seq=41").last_seq == 41
+    for value in (b"-2", b"--1", b"-", b"- 1", b"1.5", b"9999999999"):
+        with pytest.raises(BadParameter, match="last_seq"):
+            parse(b"resume_token=t&last_seq=" + value)
+
+
 def test_what_is_not_known_is_let_pass() -> None:
     assert parse(b"utterances=x&no_such_thing=%20&diarize=perhaps") == ListenParameters()
 

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO, cast
 from stenogate import client, server, source, verify
 from stenogate.display import Display
 from stenogate.errors import ClientError, InputError
+from stenogate.feed import Layout
+from stenogate.way import Message
 
 INTERRUPTED = 130
 
@@ -34,6 +36,8 @@ Stream a WAV file to a Stenogate server and print the transcript.
 On a terminal the utterance that is being spoken grows in one live line; when it is finished it becomes a
 line of its own. Into a pipe or a file only finished lines are written. A last line on stderr tells how much
 audio was sent, how long it took and the request id, which is what to quote when something is wrong.
+
+A stream that is cut off is gone on with as soon as a server answers again: no word is lost or shown twice.
 """
 
 TRANSCRIBE_MORE = """\
@@ -56,7 +60,7 @@ WAV files:
 exit codes:
   0  transcribed                        4  no server answers there
   2  too little is known to start       5  the server refused the stream
-  3  the recording cannot be read       6  the stream ended before it was finished
+  3  the recording cannot be read       6  the stream ended before it was finished, with no way back to it
   130  stopped with Ctrl-C; what was sent until then has been transcribed (press it twice not to wait)
 """
 
@@ -166,7 +170,7 @@ def _transcribe(options: argparse.Namespace) -> int:
                     server.with_query(where, params),
                     where.key,
                     recording,
-                    fast=options.fast,
+                    live=not options.fast,
                     on_message=_print_raw if options.json else shower(display),
                 )
             )
@@ -175,7 +179,7 @@ def _transcribe(options: argparse.Namespace) -> int:
     seconds, taken = outcome.sent_bytes / 2 / recording.sample_rate, time.monotonic() - started
     print(
         f"{seconds:.1f} s of audio in {taken:.1f} s ({seconds / taken:.1f} times real time), "
-        f"request {outcome.request_id or 'unknown'}",
+        f"request {outcome.request_id or 'unknown'}{_came_back(outcome.came_back)}",
         file=sys.stderr,
     )
     if outcome.input_error:
@@ -188,8 +192,8 @@ async def _stream(
     key: str,
     recording: source.Recording,
     *,
-    fast: bool,
-    on_message: Callable[[client.Message, str], None],
+    live: bool,
+    on_message: Callable[[Message, str], None],
 ) -> client.Outcome:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -202,17 +206,22 @@ async def _stream(
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         packets = source.in_thread(recording.packets)
-        if not fast:
+        if live:
             packets = source.paced(packets, recording.sample_rate)
-        return await client.transcribe(url, key, packets, on_message, stop)
+        layout = Layout(recording.sample_rate)
+        return await client.transcribe(url, key, packets, on_message, stop, layout, live=live)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def shower(display: Display) -> Callable[[client.Message, str], None]:
+def _came_back(times: int) -> str:
+    return f", resumed {times} {'time' if times == 1 else 'times'}" if times else ""
+
+
+def shower(display: Display) -> Callable[[Message, str], None]:
     """Puts the transcript of every `Results` on `display`."""
 
-    def show(message: client.Message, _raw: str) -> None:
+    def show(message: Message, _raw: str) -> None:
         if message.get("type") != "Results":
             return
         try:
@@ -227,7 +236,7 @@ def shower(display: Display) -> Callable[[client.Message, str], None]:
     return show
 
 
-def _print_raw(_message: client.Message, raw: str) -> None:
+def _print_raw(_message: Message, raw: str) -> None:
     print(raw, flush=True)
 
 

@@ -74,7 +74,7 @@ def test_finals_go_to_a_pipe_and_the_figures_to_stderr(fake_server: Any, recordi
     assert fake_server.texts == ["CloseStream"]
     assert fake_server.authorization == "Token the-key"
     assert fake_server.path == (
-        "/v1/listen?encoding=linear16&sample_rate=16000&channels=1&interim_results=false"
+        "/v1/listen?resume=true&encoding=linear16&sample_rate=16000&channels=1&interim_results=false"
     )
 
 

@@ -323,6 +323,7 @@ class AudioTooLong(BadAudio):
 class IdleTimeout(StreamError):
     """Neither audio nor KeepAlive came for too long. Send KeepAlive while there is no audio."""
 
+    resumable = True  # a network that is gone looks the same from here
     # Deepgram's own code and close code for this, which its clients know.
     code = "NET-0001"
     status = 408

@@ -143,7 +143,8 @@ def _announce(
 
 
 def stop(paths: Paths, console: Console) -> int:
-    if running.supervisor_pid(three := regions.paths_of(paths.var)):
+    three = regions.paths_of(paths.var)
+    if regional := three.pids.exists():
         stop(three, console)
     pid = running.supervisor_pid(paths)
     if pid:
@@ -156,7 +157,7 @@ def stop(paths: Paths, console: Console) -> int:
         console.line(f"Stopped in {time.monotonic() - began:.1f} s. Data stays in {stack.short(paths.var)}/.")
     elif left:
         console.line(f"Ended what an earlier run had left: {', '.join(left)}.")
-    else:
+    elif not regional:
         console.line("Nothing is running.")
     return 0
 

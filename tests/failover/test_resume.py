@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from gateway import valkey
 from gateway.events import Summary
@@ -15,10 +16,10 @@ from gateway.resume.keeper import Keeper
 from gateway.resume.records import Records
 from metering.events import UsageEvent
 from metering.requests import Request
-from tests.failover.nursery import Nursery
-from tests.failover.speakers import gateway, speak
-from tests.failover.test_equality import known, silence_and_time
+from tests.failover.conftest import Nurseries
+from tests.failover.speakers import gateway, silence_and_time, speak
 from tests.failover.wanderer import Wanderer
+from tests.failover.workers import known
 
 PACE = 10.0
 
@@ -37,19 +38,19 @@ async def gateways(url: str, region: str, count: int, logged: list[Request]) -> 
 
 
 async def test_whoever_comes_back_misses_nothing_and_hears_nothing_twice(
-    valkey_server: str, tmp_path: Path
+    valkey_server: str, nurseries: Nurseries
 ) -> None:
     chance = random.Random(5)
     pcm = silence_and_time(30)
     logged: list[Request] = []
-    with Nursery("scripted", valkey_server, "resume", tmp_path) as nursery:
-        async with gateways(valkey_server, "resume", 2, logged) as houses:
-            name, _ = nursery.worker()
-            for house in houses:
-                await known(house, {name})
-            wanted = await speak(houses[0], pcm, 50)
-            clients = [Wanderer(houses, pcm, random.Random(chance.random()), PACE, cuts=5) for _ in range(40)]
-            await asyncio.gather(*(client.go() for client in clients))
+    async with gateways(valkey_server, "resume", 2, logged) as houses:
+        name, pid = nurseries("scripted").worker("resume")
+        for house in houses:
+            await known(house, {name})
+        wanted = await speak(houses[0], pcm, 50)
+        clients = [Wanderer(houses, pcm, random.Random(chance.random()), PACE, cuts=5) for _ in range(40)]
+        await asyncio.gather(*(client.go() for client in clients))
+        os.kill(pid, signal.SIGKILL)
     assert not logged  # nobody stayed away
     for client in clients:
         assert isinstance(client.end, Summary), client.end

@@ -18,6 +18,7 @@ from typing import Any
 from tests.benchmarks import (
     crash_matrix,
     engine,
+    failover,
     gateway,
     live_speech,
     machine,
@@ -31,6 +32,7 @@ from tests.benchmarks import (
 BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
     "crash_matrix": crash_matrix.run,
     "engine": engine.run,
+    "failover": failover.run,
     "gateway": gateway.run,
     "live_speech": live_speech.run,
     "metering_ingest": metering_ingest.run,

@@ -40,6 +40,7 @@ SETTINGS = {
     "BATCH_WAIT_MS": "0,0,0",
     "MAX_STREAMS": "4000",
     "GATEWAY_MAX_STREAMS": "4000",
+    **machine.LET_ALL_IN,
 }
 
 Row = dict[str, Any]

@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
 QUIET_LOAD = 0.5
+# What a service is told whose limits are looked for, all streams at the same moment.
+LET_ALL_IN = {"OPENING_RAMP_SECONDS": "0", "OVERLOAD_MS": "0", "GATEWAY_MAX_HANDSHAKES": "100000"}
 
 
 class CannotMeasure(Exception):

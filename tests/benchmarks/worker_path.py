@@ -69,6 +69,7 @@ def settings(engine: str, model: str, right: int) -> dict[str, str]:
         "ATT_RIGHT_CONTEXT": str(right),
         "MAX_STREAMS": str(MOST),
         "GATEWAY_MAX_STREAMS": str(MOST),
+        **machine.LET_ALL_IN,
     }
 
 

@@ -13,7 +13,8 @@ from tests.acceptance.tenant import Tenant, new_tenant
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     # Recordings are fetched from a server of the tests, on this machine.
-    with running_stack({"FETCH_ALLOW": "127.0.0.1/32"}) as running:
+    # There is one worker, and to load its model may take long on a busy machine.
+    with running_stack({"FETCH_ALLOW": "127.0.0.1/32", "MOVE_WITHIN_SECONDS": "60"}) as running:
         yield running
 
 

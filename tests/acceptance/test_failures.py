@@ -40,26 +40,22 @@ def test_a_revoked_key_is_refused_and_its_streams_are_closed(stack: Stack, acme:
     assert 0 < ranges[-1][1] <= len(pcm) // 2 * 1000 // rate
 
 
-def test_a_killed_worker_is_named_and_comes_back(stack: Stack, acme: Tenant) -> None:
+def test_a_killed_worker_comes_back_and_its_stream_goes_on(stack: Stack, acme: Tenant) -> None:
     pcm, rate = recordings.pcm("beckett.wav")
     before = stack.pids["worker"]
     with sdk.listening(stack, acme.key, rate) as (socket, heard):
         sdk.send(socket, pcm, rate, realtime=False)
         wait_for(lambda: heard.of_type("Results"), 30, "the first result")
         os.kill(before, signal.SIGKILL)
-        killed_at = time.time()
-    assert heard.closed_at - killed_at < 15
-    assert [error.code for error in heard.of_type("Error")] == ["worker_lost"]
-    assert "new stream" in heard.of_type("Error")[0].description
-    assert heard.close_code == 4503
-
-    status, lines = stack.health()
-    if status == 503:
-        assert "workers" in next(line for line in lines.splitlines() if line.startswith("down"))
+        socket.send_close_stream()
+    assert heard.of_type("Error") == []
+    assert heard.close_code == 1000
+    assert recordings.word_error_rate(recordings.BECKETT, heard.transcript) < 0.2
     wait_for(lambda: stack.health()[0] == 200, BACK_WITHIN_S, "the worker to be back")
-    wait_for(lambda: stack.pids["worker"] != before, 5, "its new process id")
-    again = sdk.transcribe(stack, acme.key, pcm, rate, realtime=False)
-    assert "ever failed" in again.transcript.lower()
+    assert stack.pids["worker"] != before
+    assert sum(to - start for start, to in usage(stack, acme, heard.request_id, 1)) == (
+        len(pcm) // 2 * 1000 // rate
+    )
 
 
 def test_health_names_the_part_that_is_down(stack: Stack) -> None:

@@ -36,6 +36,7 @@ def scripted_stack() -> Iterator[Stack]:
         "UPLOAD_MAX_BYTES": str(UPLOAD_MAX_BYTES),
         "RECORDED_MAX_SECONDS": str(RECORDED_MAX_S),
         "RECORDED_WAIT_SECONDS": str(RECORDED_WAIT_S),
+        "MOVE_WITHIN_SECONDS": "60",
     }
     with running_stack(settings) as running:
         yield running

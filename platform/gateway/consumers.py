@@ -176,17 +176,17 @@ class StreamConsumer(SocketConsumer):
         idle_s = self.dialect.idle_s
         limits = house.limits if idle_s is None else replace(house.limits, idle_s=idle_s)
         resumption = await house.resume(parameters, authenticated.grant) if self.resumes else None
-        self.stream = Stream(
-            house,
-            authenticated.grant,
-            parameters,
-            request_id if resumption is None else resumption.stream,
-            path=self.path,
-            limits=limits,
-            resumes=self.resumes and house.may_resume(parameters, authenticated.grant),
-            resumption=resumption,
-        )
         try:
+            self.stream = Stream(
+                house,
+                authenticated.grant,
+                parameters,
+                request_id if resumption is None else resumption.stream,
+                path=self.path,
+                limits=limits,
+                resumes=self.resumes and house.may_resume(parameters, authenticated.grant),
+                resumption=resumption,
+            )
             await self.stream.open()
         except BaseException:
             if resumption is not None:

@@ -1,12 +1,16 @@
-"""What a stream owes: its usage as events, metered as it is processed, and remembered for the receipt."""
+"""What a stream owes: its usage as events, metered as it is processed, and remembered for the receipt; and
+what is said of it to the customer's own server."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from gateway.events import UsageRange
+from gateway.callbacks import Callback
+from gateway.dialects import deepgram
+from gateway.events import ClientMessage, Summary, Transcript, UsageRange
 from gateway.receipts import Billed
 from gateway.request_log import kind
 from metering.events import UsageEvent
@@ -16,9 +20,11 @@ if TYPE_CHECKING:
 
 
 class Dues:
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, called_back: int = 0) -> None:
+        """`called_back`: so many finals have been, before its client came back."""
         self._stream = stream
         self._billed = Billed()
+        self.called_back = called_back
 
     @property
     def events(self) -> list[UsageEvent]:
@@ -45,3 +51,21 @@ class Dues:
             kind=kind(stream.parameters),
             processed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
+
+    def call_back(self, message: ClientMessage | None) -> None:
+        stream = self._stream
+        if isinstance(message, Transcript) and message.seq < self.called_back:
+            return  # it has been, before its client came back
+        if isinstance(message, Summary) or (isinstance(message, Transcript) and message.is_final):
+            stream.house.call_back(
+                Callback(
+                    project=str(stream.grant.project_id),
+                    request_id=stream.id,
+                    number=self.called_back,
+                    url=stream.parameters.callback,
+                    method=stream.parameters.callback_method,
+                    body=deepgram.encode(message, stream.about),
+                    created=time.time(),
+                )
+            )
+            self.called_back += 1

@@ -60,7 +60,8 @@ class Lane:
         self.name, self.channel = name, channel
         self.epoch = 1
         self.input_ms = 0  # of audio that the client sent
-        self.billed_ms = 0
+        self.billed_ms = 0  # until there
+        self.skipped_ms = 0  # of that: what the client had no more when it came back
         self.flushes_asked = self.flushes_done = 0
         self.ending = self.ended = False
         self.usage: list[UsageRange] = []
@@ -262,7 +263,7 @@ class Lane:
         self._told_until_ms = max(self._told_until_ms, final.end_ms)
         self._told_pause = final.speech_final
 
-    def mark(self, *, words: bool = False) -> LaneMark:
+    def mark(self) -> LaneMark:
         """How far it is with what has been told."""
         start = self.replay_from
         if self._held_final is not None:
@@ -275,17 +276,21 @@ class Lane:
             # What is not handed over yet dies with this process.
             billed_ms=self.usage[0].from_ms if self.usage else self.billed_ms,
             paused=self._told_pause,
-            said=tuple(self._told) if words else (),
+            skipped_ms=self.skipped_ms,
         )
 
-    def restore(self, mark: LaneMark, start_ms: int) -> None:
-        """Of a new lane: go on where another gateway was; the audio comes again from `start_ms` on."""
-        start = start_ms * SAMPLE_RATE // 1000
-        self._tape = Tape(start)
-        self._rests = Rests(start)
-        self.input_ms, self.billed_ms = start_ms, mark.billed_ms
-        self._processed, self._confirmed = mark.processed, start
-        self._said, self._told = (deque(mark.said, REMEMBERED_WORDS) for _ in range(2))
+    def restore(self, mark: LaneMark, start_ms: int, said: tuple[str, ...] = ()) -> None:
+        """Of a new lane: go on after these words; the audio comes again from `start_ms` on."""
+        start, self.input_ms = start_ms * SAMPLE_RATE // 1000, start_ms
+        self._tape, self._rests = Tape(start), Rests(start)
+        # What was done since it was last billed is billed now, and what nobody heard never is.
+        done_ms = max(mark.billed_ms, processed_ms(mark.processed, mark.input_ms))
+        if done_ms > mark.billed_ms:
+            self.usage.append(UsageRange(self.name, mark.billed_ms, done_ms))
+        self.billed_ms = max(done_ms, start_ms)
+        self.skipped_ms = mark.skipped_ms + self.billed_ms - done_ms
+        self._processed, self._confirmed = max(mark.processed, start), start
+        self._said, self._told = (deque(said, REMEMBERED_WORDS) for _ in range(2))
         self._said_until_ms = self._told_until_ms = mark.told_ms
         self._paused = self._told_pause = mark.paused
 
@@ -296,16 +301,13 @@ class Lane:
 
     def revive(self, resume_ms: int) -> None:
         """Go on after an end that was none; the client sends from there on."""
-        end = resume_ms * SAMPLE_RATE // 1000
+        end, self.input_ms = resume_ms * SAMPLE_RATE // 1000, resume_ms
         self._tape.cut(end)
         self._held_back, self._abort = b"", None
         self._flushes = deque((min(at, end), token) for at, token in self._flushes)
-        self.input_ms = resume_ms
         self.ending = self.ended = self._complete = False
-        self._said, self._said_until_ms, self._paused = (
-            self._told.copy(), self._told_until_ms, self._told_pause,
-        )  # fmt: skip
-        self._moves = 0
+        self._said, self._said_until_ms = self._told.copy(), self._told_until_ms
+        self._paused, self._moves = self._told_pause, 0
 
     # ---- from the worker
 

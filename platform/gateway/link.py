@@ -219,7 +219,8 @@ class Link:
             if not accepted:
                 # Also when the client left meanwhile: the worker may be about to give it a slot.
                 self.send(address, [Abort(stream=item.stream, epoch=item.epoch, processed=item.start)])
-                self.release(address, item.stream)
+                if self._holds(address, item):  # and not somebody who has come back to it meanwhile
+                    self.release(address, item.stream)
 
     def _holds(self, address: str, item: Open) -> bool:
         worker = self._workers.get(address)

@@ -97,6 +97,8 @@ class Places:
             self._wish = wish
             try:
                 for lane in self._session.lanes:
+                    if self._closed:
+                        return
                     lane.start_over()
                     await self._reopen_in_time(lane)
             except BaseException:
@@ -112,6 +114,7 @@ class Places:
         """The stream is over: the workers know."""
         for name, placement in self._now.items():
             self._link.release(placement.address, name)
+        self._now.clear()  # the lanes may go on with another connection
         for move in self._moves:
             move.cancel()
 

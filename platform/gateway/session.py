@@ -129,7 +129,9 @@ class Session:
         self._to_client.insert(0 if first else len(self._to_client), message)
 
     def part(self, error: GatewayError) -> None:
-        """It has ended for this client, by name."""
+        """It has ended for this client, by name, however far it was: it goes on with another."""
+        if self.state is not State.CLOSED:
+            self._stop()
         self._to_client.clear()
         self._end_with(error)
 
@@ -180,9 +182,7 @@ class Session:
     def receive_disconnect(self) -> None:
         """The socket is gone: what was processed is billed, the rest is not done."""
         if self.state is not State.CLOSED:
-            for lane in self.lanes:
-                lane.abort()
-            self.bill()
+            self._stop()
             self._shut(Close(1006))
 
     # ---- the worker
@@ -267,11 +267,14 @@ class Session:
         """End the stream by name: a failure, a revoked key, a slow client, a stop."""
         if self.state is State.CLOSED:
             return
+        self._stop()
+        self._end_with(error)
+
+    def _stop(self) -> None:
         for lane in self.lanes:
             lane.abort()
             self._say_finals(lane, lane.release())
         self.bill()
-        self._end_with(error)
 
     def bill(self) -> None:
         """Meter all that has been processed, without waiting for more."""
@@ -280,7 +283,7 @@ class Session:
 
     @property
     def billed_ms(self) -> int:
-        return sum(lane.billed_ms for lane in self.lanes)
+        return sum(lane.billed_ms - lane.skipped_ms for lane in self.lanes)
 
     @property
     def window_full(self) -> bool:

@@ -10,15 +10,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway import callbacks, receipts, telemetry
+from gateway import receipts, telemetry
 from gateway.about import About
 from gateway.audio.base import Decoder, Pcm
 from gateway.audio.decoders import decoder
 from gateway.audio.offload import in_thread
-from gateway.dialects import deepgram
 from gateway.dues import Dues
 from gateway.errors import (
     BadAudio,
@@ -81,9 +81,8 @@ class Stream:
         self.room = asyncio.Event()  # there may be room for more audio
         self._audio = audio or decoder(parameters.format)
         self._has_place = has_place
-        self._finished = self._for_good = False
-        self.called_back = 0 if resumption is None else resumption.record.called_back
-        self._dues = Dues(self)
+        self._finished = self._for_good = self._decoding = False
+        self.dues = Dues(self, 0 if resumption is None else resumption.record.stand.called_back)
         self._last_word: Summary | None = None  # while it waits for its receipt
         # The second: of audio in the format before this one, or to another gateway.
         lanes, self._earlier_ms = lanes_of(request_id, parameters, house.recovery.lead_s, resumption)
@@ -141,6 +140,7 @@ class Stream:
             expires_at=int(opened_at + self.session.max_s),
         )
         self.session.restart_clock(time.monotonic(), now - opened_at)
+        self.send_due()
         if self.visit is not None:
             self.visit.begin()
 
@@ -202,7 +202,8 @@ class Stream:
     @property
     def processed_ms(self) -> int:
         """Of all lanes together, as it is billed."""
-        return sum(lane.processed_ms for lane in self.session.lanes)
+        # A worker that hears a resumed stream again is not as far yet as it has been billed.
+        return sum(max(lane.processed_ms, lane.billed_ms) - lane.skipped_ms for lane in self.session.lanes)
 
     # ---- from the client
 
@@ -231,13 +232,19 @@ class Stream:
     def leave(self, code: int = 1006) -> None:
         """The client is gone, with that close code, or has heard the end: nothing more is done."""
         self._for_good = self._for_good or code in FOR_GOOD
-        if self.visit is not None and self.session.state is State.OPEN and self._audio.quick(0):
-            for pcm in self._audio.finish():
-                self.session.receive_audio(pcm, self._earlier_ms + self._audio.input_ms)
+        if self.visit is not None and self.session.state is State.OPEN:
+            self._keep_what_is_decoded()
         self.session.receive_disconnect()
         self.finish(Close(1006))
 
+    def _keep_what_is_decoded(self) -> None:
+        """As far as that can be done at once. What is not here a client that comes back sends again."""
+        with suppress(BadAudio):
+            for pcm in self._audio.finish() if self._audio.quick(0) and not self._decoding else ():
+                self.session.receive_audio(pcm, self._earlier_ms + self._audio.input_ms)
+
     async def _decode(self, pieces: Iterator[Pcm], *, quick: bool) -> None:
+        self._decoding = not quick
         try:
             if quick:
                 for pcm in pieces:
@@ -251,6 +258,8 @@ class Stream:
                         return
         except BadAudio as error:
             self.fail(error)
+        finally:
+            self._decoding = False
 
     async def _moved(self) -> None:
         # Nobody is woken: what the client sends makes nothing to say, and only puts deadlines off.
@@ -301,11 +310,17 @@ class Stream:
 
     def move_away(self, address: str = "") -> bool:
         """Have the client come back: at another region, or another gateway. False: it cannot, and stays."""
-        if self.visit is None or not self.visit.comes_back or self.session.state is State.CLOSED:
+        if self.visit is None or not self.visit.may_be_moved or self.session.state is State.CLOSED:
             return False
         self.session.say(self.visit.welcome(address))
         self.fail(RegionDraining() if address else GatewayDraining())
         return True
+
+    def part(self, error: GatewayError) -> None:
+        """It goes on with another connection: nothing that this one does later may touch what they share."""
+        self.session.part(error)
+        self.finish(Close(error.close_code, error.code))
+        self._woken()
 
     def _woken(self) -> None:
         self.wake.set()
@@ -324,7 +339,7 @@ class Stream:
             self._last_word = message
             self.send_due()  # the last of it is metered, and so on the receipt
             # Of a stream that was resumed not all of it is known here; its receipt is made from the ledger.
-            events = [] if self._generation else self._dues.events
+            events = [] if self._generation else self.dues.events
             receipt = await receipts.ask(self.id, events)
             if self._last_word is None:
                 return None  # whoever ended the stream meanwhile has said it
@@ -347,41 +362,27 @@ class Stream:
                 self.visit.said(message)
         # The answer to a recording is called back as a whole, by who makes it.
         if self.parameters.callback and not self.parameters.recorded:
-            self._call_back(message)
+            self.dues.call_back(message)
         return message
-
-    def _call_back(self, message: ClientMessage | None) -> None:
-        if isinstance(message, Transcript) and self.visit is not None and message.seq < self.visit.first_seq:
-            return  # by the connection before this one
-        if isinstance(message, Summary) or (isinstance(message, Transcript) and message.is_final):
-            self.house.call_back(
-                callbacks.Callback(
-                    project=str(self.grant.project_id),
-                    request_id=self.id,
-                    number=self.called_back,
-                    url=self.parameters.callback,
-                    method=self.parameters.callback_method,
-                    body=deepgram.encode(message, self.about),
-                    created=time.time(),
-                )
-            )
-            self.called_back += 1
 
     # ---- to the worker and the meter
 
     def send_due(self) -> None:
+        if self._finished:
+            return  # its lanes may be those of another connection by now
         self.places.send_due()
-        self._dues.meter(self.session.usage_to_record())
+        if self.places.complete:
+            self.dues.meter(self.session.usage_to_record())
 
     def finish(self, close: Close) -> None:
         """The stream is over, whoever ended it: say so to the worker, the meter and the house. Once."""
         if self._finished:
             return
-        self._finished = True
         if self.parameters.callback:
             while self.next_message() is not None:
                 pass  # the client is gone, and its own server has not heard the rest
         self.send_due()
+        self._finished = True
         self._audio.close()
         self.places.release()
         self.house.streams.remove(self)

@@ -10,38 +10,49 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import islice
+from typing import Protocol, TypeVar
 
+import msgspec
 from redis.exceptions import RedisError
 
+from faults.pauses import pause_s
 from gateway import telemetry
-from gateway.errors import GatewayError, Unavailable
+from gateway.errors import Unavailable
 from gateway.lane import Lane
 from gateway.resume import state
-from gateway.resume.errors import ResumeConflict, ResumedElsewhere, ResumeForeign, ResumeLate
-from gateway.resume.records import Answer, End, Records, Save
+from gateway.resume.errors import ResumeConflict, ResumeForeign, ResumeLate
+from gateway.resume.records import Answer, Claimed, End, Kept, Records, Save
 from gateway.resume.sealed import seal, unseal
-from gateway.resume.state import Record, Told
+from gateway.resume.state import MAX_GENERATION, Record, Stand, Told
 from gateway.resume.token import Token
 from metering import requests
+from metering.fields import Malformed
 from metering.requests import Request
 from tenants.access import KeyGrant
 from wire.tasks import end
 
 log = logging.getLogger(__name__)
 
-WRITE_EVERY_S = 0.25
+WRITE_EVERY_S, LONGEST_PAUSE_S = 0.25, 2.0
 # A stream of which nothing changes says so often that it is still held.
 REFRESH_EVERY_S = 2.0
+REAP_EVERY_S = 1.0
+CLAIM_WITHIN_S = 3.0
 MAX_PARKED = 512
 MAX_PARKED_BYTES = 256 * 1024 * 1024
-MAX_LEAVING = 20_000
+MAX_LEAVING = 5_000
+# Their encoding holds up the loop: some milliseconds.
+WRITE_AT_ONCE = 100
 REAP_AT_ONCE = 200
 AWAY = (RedisError, OSError, TimeoutError)
+
+Some = TypeVar("Some")
 
 
 class Held(Protocol):
@@ -57,10 +68,26 @@ class Held(Protocol):
     def log_entry(self) -> Request:
         """What the request log is to have if it is heard of no more."""
 
-    def fail(self, error: GatewayError) -> None: ...
-
     def let_go(self) -> None:
-        """Its client is somewhere else: end it here at once."""
+        """Its client has come back here. End it at once, and leave to the keeper all that it has."""
+
+    def lose(self) -> None:
+        """Its client is on another connection by now, and the keeper has forgotten it. End it at once."""
+
+
+@dataclass
+class _Open:
+    stream: Held
+    changed: bool = True
+    written_at: float = -math.inf
+    written_seq: int = 0  # Valkey has the finals before it, if it has had them at all
+
+    def save(self, record: Record, *, held: bool) -> Save:
+        stream = self.stream
+        new = _sealed(stream.id, (told for told in record.finals if told.seq >= self.written_seq))
+        entry = msgspec.json.encode(stream.log_entry())
+        stand = state.encode(record.stand)
+        return Save(stream.id, stream.generation, held, stand, entry, new, len(record.finals))
 
 
 @dataclass(frozen=True)
@@ -100,11 +127,10 @@ class Keeper:
         self.window_s = window_s
         self._records, self._clock = records, clock
         self._log_requests = log_requests
-        self._open: dict[str, Held] = {}
-        self._changed: set[str] = set()
-        self._written_at: dict[str, float] = {}
+        self._open: dict[str, _Open] = {}
         self._leaving: dict[str, Save | End] = {}
         self._parked: OrderedDict[str, Parked] = OrderedDict()
+        self._reaped_at = -math.inf
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -119,45 +145,52 @@ class Keeper:
         except AWAY as error:
             log.warning("streams that may be resumed: stopped without a last word: %s", type(error).__name__)
             left = [one.entry for one in self._leaving.values() if isinstance(one, Save)]
-            self._log_requests([requests.parse(json.loads(entry)) for entry in left])
+            self._log(left)
+            self._log_requests([kept.stream.log_entry() for kept in self._open.values()])
         await self._records.close()
 
     # ---- streams
 
     def opened(self, stream: Held) -> None:
-        self._open[stream.id] = stream
-        self._changed.add(stream.id)
+        before = self._open.get(stream.id)
+        if before is not None and before.stream.generation > stream.generation:
+            stream.lose()  # it took so long to open that somebody else has come back to it
+            return
+        self._open[stream.id] = _Open(stream)
+        if before is not None:
+            before.stream.lose()
 
     def changed(self, stream: Held) -> None:
-        if stream.id in self._open:
-            self._changed.add(stream.id)
+        if (kept := self._mine(stream)) is not None:
+            kept.changed = True
 
     def ended(self, stream: Held) -> None:
         """For good: nobody can come back to it."""
-        if self._forget(stream):
-            self._tell(stream.id, End(stream.id, stream.generation))
+        if self._mine(stream) is not None:
+            del self._open[stream.id]
+            self._tell(End(stream.id, stream.generation))
 
     def left(self, stream: Held, lanes: tuple[Lane, ...]) -> None:
         """Its client may come back. The request log hears of it when it does not."""
-        if not self._forget(stream):
+        kept = self._mine(stream)
+        if kept is None:
             return
+        del self._open[stream.id]
         record = stream.record()
         self._park(stream.id, Parked(stream.generation, lanes, record, self._clock() + self.window_s))
-        self._tell(stream.id, self._save(stream, record, held=False))
+        self._tell(kept.save(record, held=False))
 
-    def _forget(self, stream: Held) -> bool:
-        self._changed.discard(stream.id)
-        self._written_at.pop(stream.id, None)
-        if self._open.get(stream.id) is not stream:
-            return False
-        del self._open[stream.id]
-        return True
+    def _mine(self, stream: Held) -> _Open | None:
+        kept = self._open.get(stream.id)
+        return kept if kept is not None and kept.stream is stream else None
 
-    def _tell(self, name: str, what: Save | End) -> None:
+    def _tell(self, what: Save | End) -> None:
         if len(self._leaving) >= MAX_LEAVING:
-            self._leaving.pop(next(iter(self._leaving)))
+            lost = self._leaving.pop(next(iter(self._leaving)))
             telemetry.resume_lost.inc()
-        self._leaving[name] = what
+            if isinstance(lost, Save):
+                self._log([lost.entry])
+        self._leaving[what.stream] = what
 
     def _park(self, name: str, parked: Parked) -> None:
         self._parked[name] = parked
@@ -175,30 +208,23 @@ class Keeper:
         that the token tells of. Raises the refusal."""
         if (token.tenant, token.project) != (str(grant.tenant_id), str(grant.project_id)):
             raise ResumeForeign()
-        fresh = time.time() - token.issued_at <= self.window_s
-        here = self._open.get(token.stream)
-        try:
-            if here is not None and here.generation == token.generation:
-                here.let_go()  # its socket is dead and does not know: all that it has goes with the client
-            await self._write_one(token.stream)
-            claimed = await self._records.claim(token.stream, token.generation, alone=fresh)
-        except AWAY as error:
-            log.warning("cannot look for a stream: %s", type(error).__name__)
-            raise Unavailable("Streams cannot be resumed at the moment.", retry_after_s=2) from None
+        if token.generation >= MAX_GENERATION:
+            raise ResumeLate
+        claimed = await self._claim(token)
         if claimed.answer is Answer.LATE:
             raise ResumeLate
         if claimed.answer is Answer.CONFLICT:
             raise ResumeConflict
+        if (kept := self._open.get(token.stream)) is not None:
+            kept.stream.let_go()  # of another generation than the token's, which nobody has heard of for long
         parked = self._parked.pop(token.stream, None)
         telemetry.streams_parked.set(len(self._parked))
-        body = unseal(claimed.body, token.stream)
-        record = Record(token.mark, (), token.mark.next_seq) if body is None else state.decode(body)
         lanes = None
-        if parked is not None and parked.generation == claimed.generation - 1:
+        if parked is not None and parked.generation == claimed.before:
             record, lanes = parked.record, parked.lanes
-        elif token.mark.next_seq > record.mark.next_seq:
-            # The last finals were said after the last that was written.
-            record = Record(token.mark, record.finals, token.mark.next_seq)
+        else:
+            record = _known(claimed, token)
+        telemetry.streams_resumed.labels("elsewhere" if lanes is None else "here").inc()
         if last_seq is None:
             last_seq = token.mark.next_seq - 1
         missed = tuple(told for told in record.finals if last_seq < told.seq < record.mark.next_seq)
@@ -210,64 +236,102 @@ class Keeper:
             )
         return resumption
 
+    async def _claim(self, token: Token) -> Claimed:
+        fresh = time.time() - token.issued_at <= self.window_s
+        kept = self._open.get(token.stream)
+        if kept is not None and kept.stream.generation == token.generation:
+            kept.stream.let_go()  # its socket is dead and does not know: all that it has goes with the client
+        try:
+            async with asyncio.timeout(CLAIM_WITHIN_S):
+                if (one := self._leaving.get(token.stream)) is not None:
+                    await self._write_those([one])
+                return await self._records.claim(token.stream, token.generation, alone=fresh)
+        except AWAY as error:
+            log.warning("cannot look for a stream: %s", type(error).__name__)
+            raise Unavailable("Streams cannot be resumed at the moment.", retry_after_s=2) from None
+
     def give_back(self, resumption: Resumption) -> None:
         """Whoever came back did not get in, and may come back again."""
+        record, generation = resumption.record, resumption.generation
         if resumption.lanes is not None:
             until = self._clock() + self.window_s
-            parked = Parked(resumption.generation, resumption.lanes, resumption.record, until)
-            self._park(resumption.stream, parked)
-        body = seal(state.encode(resumption.record), resumption.stream)
-        self._tell(resumption.stream, Save(resumption.stream, resumption.generation, False, body, b""))
+            self._park(resumption.stream, Parked(generation, resumption.lanes, record, until))
+        finals = _sealed(resumption.stream, record.finals)
+        stand = state.encode(record.stand)
+        self._tell(Save(resumption.stream, generation, False, stand, b"", finals, len(finals)))
 
     # ---- writing
 
     async def _write_forever(self) -> None:
+        tries = 0
         while True:
-            await asyncio.sleep(WRITE_EVERY_S)
+            await asyncio.sleep(
+                pause_s(tries, first_s=WRITE_EVERY_S, longest_s=LONGEST_PAUSE_S) if tries else WRITE_EVERY_S
+            )
             try:
                 await self._write()
-                entries = await self._records.reap(REAP_AT_ONCE)
-                self._log_requests([requests.parse(json.loads(entry)) for entry in entries])
+                await self._reap()
+                tries = 0
             except Exception as error:
+                tries += 1
                 log.warning("cannot write how far streams are: %s", type(error).__name__)
             self._forget_the_late()
 
     async def _write(self) -> None:
+        for leaving in _some_of(list(self._leaving.values())):
+            await self._write_those(leaving)
         now = self._clock()
-        due = self._changed | {
-            name for name in self._open if now - self._written_at.get(name, 0.0) >= REFRESH_EVERY_S
-        }
-        streams = [stream for name in due if (stream := self._open.get(name))]
-        saves = [self._save(stream, stream.record(), held=True) for stream in streams]
-        leaving = dict(self._leaving)
-        self._changed -= due
+        due = [
+            kept for kept in self._open.values() if kept.changed or now - kept.written_at >= REFRESH_EVERY_S
+        ]
+        for some in _some_of(due):
+            await self._write_open(some)
+
+    async def _write_those(self, leaving: list[Save | End]) -> None:
+        """What is to be said of streams before anybody asks for them."""
+        await self._records.tell(leaving)
+        for one in leaving:
+            if self._leaving.get(one.stream) is one:
+                del self._leaving[one.stream]
+
+    async def _write_open(self, some: list[_Open]) -> None:
+        some = [kept for kept in some if self._mine(kept.stream) is kept]  # some may have left meanwhile
+        saves = []
+        now = self._clock()
+        for kept in some:
+            kept.changed = False
+            saves.append(kept.save(record := kept.stream.record(), held=True))
+            kept.written_at, kept.written_seq = now, record.mark.next_seq
         try:
-            mine = await self._records.tell([*leaving.values(), *saves])
+            answers = await self._records.tell(saves)
         except BaseException:
-            self._changed |= due & self._open.keys()
+            for kept in some:
+                kept.changed, kept.written_seq = True, 0
             raise
-        for name, one in leaving.items():
-            if self._leaving.get(name) is one:
-                del self._leaving[name]
-        for save, still in zip(saves, mine[len(leaving) :], strict=True):
-            stream = self._open.get(save.stream)
-            if stream is None or stream.generation != save.generation:
-                continue
-            self._written_at[save.stream] = now
-            if not still:
-                self._open.pop(save.stream)
-                stream.fail(ResumedElsewhere())
+        for kept, save, answer in zip(some, saves, answers, strict=True):
+            if answer is Kept.FOR_THE_FIRST_TIME and len(save.finals) < save.remembered:
+                kept.changed, kept.written_seq = True, 0  # Valkey has lost its memory
+            elif answer is Kept.ANOTHERS and self._mine(kept.stream) is kept:
+                del self._open[save.stream]
+                kept.stream.lose()
 
-    async def _write_one(self, name: str) -> None:
-        """What is to be said of it before anybody asks for it."""
-        if (one := self._leaving.get(name)) is not None:
-            await self._records.tell([one])
-            if self._leaving.get(name) is one:
-                del self._leaving[name]
+    async def _reap(self) -> None:
+        if self._clock() - self._reaped_at < REAP_EVERY_S:
+            return
+        self._reaped_at = self._clock()
+        found = await self._records.reap(REAP_AT_ONCE)
+        if found:
+            self._log(found.values())
+            await self._records.taken(found)
 
-    def _save(self, stream: Held, record: Record, *, held: bool) -> Save:
-        body, entry = seal(state.encode(record), stream.id), _as_json(stream.log_entry())
-        return Save(stream.id, stream.generation, held, body, entry)
+    def _log(self, entries: Iterable[bytes]) -> None:
+        for entry in entries:
+            if not entry:
+                continue  # Valkey has it
+            try:
+                self._log_requests([requests.parse(json.loads(entry))])
+            except (ValueError, Malformed) as error:
+                log.error("an entry of the request log cannot be read: %s", type(error).__name__)
 
     def _forget_the_late(self) -> None:
         now = self._clock()
@@ -276,5 +340,22 @@ class Keeper:
         telemetry.streams_parked.set(len(self._parked))
 
 
-def _as_json(entry: Request) -> bytes:
-    return json.dumps(entry.as_dict()).encode()
+def _known(claimed: Claimed, token: Token) -> Record:
+    """How far the stream is, where its audio is not here."""
+    alone = Stand(token.mark, token.mark.next_seq)
+    if not claimed.stand:
+        return Record(alone)
+    finals = (unseal(final, token.stream) for final in claimed.finals)
+    record = state.record(claimed.stand, (final for final in finals if final is not None))
+    # The last finals may have been said after the last that was written.
+    return record if record.mark.next_seq >= token.mark.next_seq else Record(alone, record.finals)
+
+
+def _sealed(stream: str, finals: Iterable[Told]) -> tuple[bytes, ...]:
+    return tuple(seal(state.encode(told), stream) for told in finals)
+
+
+def _some_of(items: list[Some]) -> Iterator[list[Some]]:
+    rest = iter(items)
+    while some := list(islice(rest, WRITE_AT_ONCE)):
+        yield some

@@ -2,12 +2,13 @@
 
 A record belongs to the newest connection of its stream, its generation: whoever has an older one finds it
 taken. It says until when one may come back, and what the request log is to have if nobody does. Its clock is
-Valkey's, so gateways need not agree on the time.
+Valkey's, so gateways need not agree on the time. The words of the finals are kept apart, for as long as one
+may come back and no longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -17,74 +18,112 @@ from redis.asyncio import Redis
 PREFIX = "stenogate:resume:{%s}:"
 # A connection that has not said for so long that it has the stream has lost it.
 LEASE_S = 5.0
-# The record itself stays a little longer than one may come back, so that who is late is told so.
-KEEP_S = 600.0
+# After the time to come back: so long whoever is late is told so, and so long the entry of the request log
+# waits for a gateway.
+TOMBSTONE_S, ENTRY_S = 600.0, 24 * 3600.0
+# A gateway that was given entries and did not say that it has them is gone: they are given to another.
+GIVEN_FOR_S = 30.0
+# A token that stands for itself may be an old one: further on than any connection that nobody knows of.
+ALONE = 256
 
 _NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# KEYS: record, due. ARGV: id, generation, held (1, or 0: it has left), ms to come back, ms to keep, body,
-# entry or '' for the one before. Answer: 1, or 0 when it is another's by now.
+# KEYS: record, finals, due. ARGV: id, generation, held (1, or 0: it has left), ms to come back, ms to keep,
+# stand, entry or '' for the one before, how many finals there are, then those that are new. Answer: 1; 2 when
+# no finals were known before; 0 when it is another's by now, or has ended. One that was given up while its
+# connection could not be heard of goes on.
 SAVE = f"""{_NOW}
 local gen, over = unpack(redis.call('HMGET', KEYS[1], 'gen', 'over'))
-if over or (gen and tonumber(gen) > tonumber(ARGV[2])) then return 0 end
+local mine = tonumber(ARGV[2])
+if gen and tonumber(gen) > mine then return 0 end
+if gen and tonumber(gen) == mine and over and not (over == 'left' and ARGV[3] == '1') then return 0 end
+if over then redis.call('HDEL', KEYS[1], 'over') end
 local held = ARGV[3] == '1' and now or 0
-redis.call('HSET', KEYS[1], 'gen', ARGV[2], 'held', held, 'until', now + ARGV[4])
-redis.call('HSET', KEYS[1], 'body', ARGV[6])
+redis.call('HSET', KEYS[1], 'gen', ARGV[2], 'held', held, 'until', now + ARGV[4], 'stand', ARGV[6])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'entry', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
-return 1
+for index = 9, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[index]) end
+if ARGV[8] ~= '0' then redis.call('LTRIM', KEYS[2], -ARGV[8], -1) end
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1])
+redis.call('PEXPIRE', KEYS[3], ARGV[5])
+return gen and not over and 1 or 2
 """
 
 # KEYS as above. ARGV: id, generation, ms to keep. Answer: 0 when it is another's by now.
 END = """
 local gen = redis.call('HGET', KEYS[1], 'gen')
 if gen and tonumber(gen) > tonumber(ARGV[2]) then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'gen', ARGV[2], 'over', 1)
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('HSET', KEYS[1], 'gen', ARGV[2], 'over', 'ended')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
 return 1
 """
 
 # KEYS as above. ARGV: id, the token's generation, lease ms, ms to come back, ms to keep, whether the token
-# may stand for itself (1 or 0). Answer: what, the generation it has now, body.
+# may stand for itself (1 or 0), the generation after it then. Answer: what, the generation that the stream
+# had, the one it has now, stand, finals. What is older than the token is of before it went to another region,
+# from which it comes back: only the token knows of that.
 CLAIM = f"""{_NOW}
-local known = redis.call('HMGET', KEYS[1], 'gen', 'held', 'until', 'over', 'body')
-local gen, held, till, over, body = unpack(known)
+local known = redis.call('HMGET', KEYS[1], 'gen', 'held', 'until', 'over', 'stand')
+local gen, held, till, over, stand = unpack(known)
 local mine = tonumber(ARGV[2])
-if over then return {{'late', 0, ''}} end
-if not gen then
-    if ARGV[6] ~= '1' then return {{'late', 0, ''}} end
-    gen, held, till = mine, 0, now
+local after
+if gen and tonumber(gen) >= mine then
+    gen, held, till = tonumber(gen), tonumber(held), tonumber(till)
+    if over or now > till then return {{'late', 0, 0, '', {{}}}} end
+    if gen > mine and held > 0 and now - held < tonumber(ARGV[3]) then
+        return {{'conflict', 0, 0, '', {{}}}}
+    end
+    after = gen + 1
+else
+    if ARGV[6] ~= '1' then return {{'late', 0, 0, '', {{}}}} end
+    redis.call('DEL', KEYS[1], KEYS[2])
+    gen, stand, after = mine, '', tonumber(ARGV[7])
 end
-gen, held, till = tonumber(gen), tonumber(held), tonumber(till)
-if now > till then return {{'late', 0, ''}} end
-if gen > mine and held > 0 and now - held < tonumber(ARGV[3]) then return {{'conflict', 0, ''}} end
-gen = math.max(gen, mine) + 1
-redis.call('HSET', KEYS[1], 'gen', gen, 'held', now, 'until', now + ARGV[4])
+redis.call('HSET', KEYS[1], 'gen', after, 'held', now, 'until', now + ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
-return {{'yours', gen, body or ''}}
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1])
+redis.call('PEXPIRE', KEYS[3], ARGV[5])
+return {{'yours', gen, after, stand or '', redis.call('LRANGE', KEYS[2], 0, -1)}}
 """
 
-# KEYS: due. ARGV: the prefix of records, how many, ms to keep. Answer: entries of streams that nobody came
-# back to. Each is given out once.
+# KEYS: due. ARGV: the prefix of records, what is after it for finals, how many, ms until they are given to
+# another. Answer: ids and entries, in turn, of streams that nobody came back to, and nobody can any more.
 REAP = f"""{_NOW}
-local entries = {{}}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])) do
+local found = {{}}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])) do
     local key = ARGV[1] .. id
     local entry = redis.call('HGET', key, 'entry')
-    if entry then entries[#entries + 1] = entry end
-    redis.call('ZREM', KEYS[1], id)
-    redis.call('DEL', key)
-    redis.call('HSET', key, 'gen', 0, 'over', 1)
-    redis.call('PEXPIRE', key, ARGV[3])
+    redis.call('DEL', key .. ARGV[2])
+    redis.call('HDEL', key, 'stand')
+    if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'over', 'left') end
+    if entry then
+        found[#found + 1] = id
+        found[#found + 1] = entry
+        redis.call('ZADD', KEYS[1], now + ARGV[4], id)
+    else
+        redis.call('ZREM', KEYS[1], id)
+    end
 end
-return entries
+return found
+"""
+
+# KEYS: due. ARGV: the prefix of records, ms to keep, then the ids of those whose entries have been taken.
+TAKEN = """
+for index = 3, #ARGV do
+    local key = ARGV[1] .. ARGV[index]
+    if redis.call('HGET', key, 'over') == 'left' then
+        redis.call('HDEL', key, 'entry')
+        redis.call('PEXPIRE', key, ARGV[2])
+        redis.call('ZREM', KEYS[1], ARGV[index])
+    end
+end
 """
 
 
@@ -94,13 +133,21 @@ class Answer(Enum):
     LATE = auto()
 
 
+class Kept(Enum):
+    ANOTHERS = 0
+    YES = 1
+    FOR_THE_FIRST_TIME = 2
+
+
 @dataclass(frozen=True)
 class Save:
     stream: str
     generation: int
     held: bool
-    body: bytes
-    entry: bytes
+    stand: bytes
+    entry: bytes  # b"": as before
+    finals: tuple[bytes, ...] = ()  # new ones
+    remembered: int = 0  # finals in all
 
 
 @dataclass(frozen=True)
@@ -112,53 +159,58 @@ class End:
 @dataclass(frozen=True)
 class Claimed:
     answer: Answer
+    before: int = 0  # the generation that the stream had
     generation: int = 0
-    body: bytes = b""
+    stand: bytes = b""
+    finals: tuple[bytes, ...] = ()
 
 
 class Records:
     def __init__(self, redis: Redis, region: str, window_s: float) -> None:
         self._redis, self._prefix = redis, PREFIX % region
-        self._due = self._prefix + "due"
-        self._window, self._lease, self._keep = (
-            int(1000 * seconds) for seconds in (window_s, LEASE_S, window_s + KEEP_S)
-        )
-        self._save, self._end, self._claim, self._reap = map(redis.register_script, (SAVE, END, CLAIM, REAP))
+        self._due, self._finals = self._prefix + "due", ":finals"
+        self._window, self._lease, self._given = map(_ms, (window_s, LEASE_S, GIVEN_FOR_S))
+        self._tombstone, self._keep = _ms(window_s + TOMBSTONE_S), _ms(window_s + ENTRY_S)
+        scripts = (SAVE, END, CLAIM, REAP, TAKEN)
+        self._save, self._end, self._claim, self._reap, self._taken = map(redis.register_script, scripts)
 
-    async def tell(self, all_of: Iterable[Save | End]) -> list[bool]:
-        """False for each that is another connection's by now."""
+    def _keys(self, stream: str) -> list[str]:
+        key = self._prefix + stream
+        return [key, key + self._finals, self._due]
+
+    async def tell(self, all_of: Sequence[Save | End]) -> list[Kept]:
         pipeline: Any = self._redis.pipeline(transaction=False)
         for one in all_of:
-            keys = [self._prefix + one.stream, self._due]
             if isinstance(one, End):
-                await self._end(keys, [one.stream, one.generation, self._keep], pipeline)
-            else:
-                till = self._window + (self._lease if one.held else 0)
-                values: list[Any] = [
-                    one.stream,
-                    one.generation,
-                    int(one.held),
-                    till,
-                    self._keep,
-                    one.body,
-                    one.entry,
-                ]
-                await self._save(keys, values, pipeline)
-        return [bool(answer) for answer in await pipeline.execute()]
+                arguments: list[Any] = [one.stream, one.generation, self._tombstone]
+                await self._end(self._keys(one.stream), arguments, pipeline)
+                continue
+            till = self._window + (self._lease if one.held else 0)
+            arguments = [one.stream, one.generation, int(one.held), till, self._keep, one.stand, one.entry]
+            arguments += [one.remembered, *one.finals]
+            await self._save(self._keys(one.stream), arguments, pipeline)
+        return [Kept(answer) for answer in await pipeline.execute()]
 
     async def claim(self, stream: str, generation: int, *, alone: bool) -> Claimed:
         """`alone`: the token may stand for itself where nothing is remembered."""
-        keys = [self._prefix + stream, self._due]
         till = self._window + self._lease
-        what, taken, body = await self._claim(
-            keys, [stream, generation, self._lease, till, self._keep, int(alone)]
-        )
-        return Claimed(Answer[what.decode().upper()], int(taken), body)
+        arguments: list[str | int] = [stream, generation, self._lease, till, self._keep]
+        arguments += [int(alone), generation + ALONE]
+        what, before, after, stand, finals = await self._claim(self._keys(stream), arguments)
+        return Claimed(Answer[what.decode().upper()], before, after, stand, tuple(finals))
 
-    async def reap(self, most: int) -> list[bytes]:
-        """What the request log is to have of streams that nobody came back to."""
-        entries: list[bytes] = await self._reap([self._due], [self._prefix, most, self._keep])
-        return entries
+    async def reap(self, most: int) -> dict[str, bytes]:
+        """What the request log is to have of streams that nobody came back to. Each is given to one gateway
+        at a time, until that says that it has them."""
+        found = await self._reap([self._due], [self._prefix, self._finals, most, self._given])
+        return {name.decode(): entry for name, entry in zip(found[::2], found[1::2], strict=True)}
+
+    async def taken(self, streams: Iterable[str]) -> None:
+        await self._taken([self._due], [self._prefix, str(self._tombstone), *streams])
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+
+def _ms(seconds: float) -> int:
+    return int(1000 * seconds)

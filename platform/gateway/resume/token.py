@@ -73,7 +73,7 @@ def read(text: str) -> Token:
             issued_at=int(claims["iat"]),
             mark=msgspec.convert(claims["at"], Mark),
         )
-    except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError, TypeError):
+    except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError, TypeError, RecursionError):
         raise ResumeBadToken from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gateway.errors import GatewayError, StreamError
+from gateway.errors import StreamError
 from gateway.events import Close, Transcript, Welcome
 from gateway.lane import Lane
 from gateway.parameters import ListenParameters
@@ -39,12 +39,12 @@ def lanes_of(
     lanes = tuple(Lane(name, channel, lead_s=lead_s) for channel, name in enumerate(names))
     if resumption is None:
         return lanes, 0
-    marks = resumption.record.mark.lanes
-    at_ms = max(
-        resumption.record.mark.start_ms, min(parameters.have_from_ms, max(mark.input_ms for mark in marks))
-    )
-    for lane, mark in zip(lanes, marks, strict=True):
-        lane.restore(mark, at_ms)
+    record = resumption.record
+    # It may have sent what nobody remembers, but hardly more than there was time for.
+    open_for_ms = int(1000 * (time.time() - resumption.opened_at))
+    at_ms = max(record.mark.start_ms, min(parameters.have_from_ms, max(record.mark.input_ms, open_for_ms)))
+    for lane, mark in zip(lanes, record.mark.lanes, strict=True):
+        lane.restore(mark, at_ms, record.said(lane.channel))
     return lanes, at_ms
 
 
@@ -52,20 +52,22 @@ class Visit:
     def __init__(self, keeper: Keeper, stream: Stream, resumption: Resumption | None, from_ms: int) -> None:
         self.generation = 1 if resumption is None else resumption.generation
         self.opened_at = int(time.time()) if resumption is None else resumption.opened_at
-        # Finals before it have been called back already.
-        self.first_seq = 0 if resumption is None else resumption.record.mark.next_seq
         self.from_ms = from_ms
         # The client has said that it will, whenever it is told to.
-        self.comes_back = bool(stream.parameters.resume)
+        self._comes_back = bool(stream.parameters.resume)
         self.resumption = resumption
         self._keeper, self._stream = keeper, stream
-        self._memory: Memory
+        self._memory: Memory | None = None  # until it is open
 
     @property
     def id(self) -> str:
         return self._stream.id
 
     # ---- for the client
+
+    @property
+    def may_be_moved(self) -> bool:
+        return self._comes_back and self._memory is not None
 
     def begin(self) -> None:
         session = self._stream.session
@@ -74,7 +76,7 @@ class Visit:
         else:
             record, missed = self.resumption.record, self.resumption.missed
             self._memory = session.remember(record.finals, record.mark.next_seq, missed)
-        if self.comes_back or self.resumption is not None:
+        if self._comes_back or self.resumption is not None:
             session.say(self.welcome(), first=True)
         self._keeper.opened(self)
 
@@ -83,7 +85,7 @@ class Visit:
         return Welcome(self.token(mark), self.from_ms, mark.next_seq, self._keeper.window_s, url)
 
     def mark(self) -> Mark:
-        return self._memory.mark(self._stream.session.next_seq)
+        return self.record().mark
 
     def token(self, mark: Mark) -> str:
         grant = self._stream.grant
@@ -109,7 +111,8 @@ class Visit:
         error = self._stream.session.error
         if isinstance(error, ResumedElsewhere):
             return True  # it is another connection's
-        if not for_good and (close.code == 1006 or (error is not None and error.resumable)):
+        # Whoever was told to come back may well close the socket.
+        if error.resumable if error is not None else close.code == 1006 and not for_good:
             self._keeper.left(self, self._stream.session.lanes)
             return True
         self._keeper.ended(self)
@@ -118,17 +121,18 @@ class Visit:
     # ---- for the keeper
 
     def record(self) -> Record:
-        return self._memory.record(self._stream.session.next_seq, self._stream.called_back)
+        if self._memory is None:
+            raise RuntimeError("the stream has not been opened")
+        return self._memory.record(self._stream.session.next_seq, self._stream.dues.called_back)
 
     def log_entry(self) -> Request:
         closed = self._stream.session.close_to_send
         # Of one that is open: its gateway was lost.
         return entry(self._stream, closed or Close(StreamError.close_code, StreamError.code))
 
-    def fail(self, error: GatewayError) -> None:
-        self._stream.fail(error)
-
     def let_go(self) -> None:
         self._stream.leave()
-        self._stream.session.part(ResumedElsewhere())
-        self._stream.wake.set()
+        self.lose()
+
+    def lose(self) -> None:
+        self._stream.part(ResumedElsewhere())

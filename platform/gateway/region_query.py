@@ -53,7 +53,8 @@ _NOTHING = Asked()
 
 def read(query_string: bytes) -> Asked:
     """Raises `BadParameter`."""
-    if b"re" not in query_string and b"%" not in query_string:
-        return _NOTHING  # the query is parsed again for what it is about
+    # Most have neither, and the query is parsed again for what it is about.
+    if not any(part in query_string for part in (b"region", b"redirect", b"%")):
+        return _NOTHING
     found = query.read(DESCRIBED, query.fields(query_string))
     return Asked(**found)  # type: ignore[arg-type]  # by field

@@ -26,7 +26,7 @@ from faults.pauses import pause_s
 from gateway import region_query, region_ticket
 from gateway import region_telemetry as telemetry
 from gateway.auth import Authenticated
-from gateway.region_errors import REFUSED, RegionDraining, RegionElsewhere, RegionForbidden
+from gateway.region_errors import REFUSED, RegionDraining, RegionElsewhere, RegionForbidden, RegionUnavailable
 from gateway.streams import OpenStream, Streams
 from regions import selectors, services
 from regions.flags import Flags
@@ -93,6 +93,8 @@ class Regional:
                 region_ticket.rest_of(scope, who),
                 by_close=live and asked.redirect == "close",
             )
+        if isinstance(found, Refuse) and self._read_at is None:
+            raise RegionUnavailable("This gateway has just started, and does not know the regions yet.")
         if isinstance(found, Refuse):
             raise REFUSED[found.code](found.sentence)
 

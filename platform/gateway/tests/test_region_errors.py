@@ -28,6 +28,7 @@ EU_ONLY = Where("eu", frozenset({"eu"}))
 def house(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A gateway in America, and a key that may be in Europe only."""
     regional = Regional("us")
+    regional._read_at = regional.clock()
     regional.regions = {
         "eu": Region("eu", "https://eu.example.com", gateways=1, reported_room=5),
         "us": Region("us", "https://us.example.com", gateways=1, reported_room=5),

@@ -129,11 +129,13 @@ async def test_who_may_be_nowhere_is_refused_by_name() -> None:
 
 
 async def test_with_nothing_known_it_serves_who_may_be_anywhere_or_here() -> None:
-    gateway = World("local").gateway
-    gateway.check(asks(), who())
-    gateway.check(asks(), who(where=Where("local", frozenset({"local"}))))
-    with pytest.raises(RegionForbidden):
-        gateway.check(asks(), who(where=EU_ONLY))
+    world = World("local")
+    for refusal in (RegionUnavailable, RegionForbidden):  # before anything has been read, and after
+        world.gateway.check(asks(), who())
+        world.gateway.check(asks(), who(where=Where("local", frozenset({"local"}))))
+        with pytest.raises(refusal):
+            world.gateway.check(asks(), who(where=EU_ONLY))
+        await world.pull()
 
 
 async def test_while_the_database_is_away_the_last_that_was_read_counts() -> None:

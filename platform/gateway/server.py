@@ -110,6 +110,12 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
             # 1008, 1011 and 1012. A close frame holds 123 bytes of reason.
             reason = (message.get("reason") or "").encode()[:123]
             self.sendCloseFrame(code=message.get("code") or 1000, reasonUtf8=reason)
+        elif message["type"] == "websocket.accept":
+            # Daphne leaves the headers out; Autobahn takes them beside the subprotocol.
+            headers = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in message.get("headers", ())
+            }
+            self.serverAccept((message.get("subprotocol"), headers))
         else:
             super().handle_reply(message)
 

@@ -11,10 +11,14 @@ from wire.messages import SAMPLE_RATE, StreamOptions, Word
 CHUNK = SAMPLE_RATE * 160 // 1000
 
 
-def speaking(seconds: float, *, interim: bool = True, recorded: bool = False) -> Stream:
+def speaking(
+    seconds: float, *, interim: bool = True, recorded: bool = False, replay_until: int = 0
+) -> Stream:
     """A chunk each 160 ms, the first here at 0.16; all of it went to the engine."""
     options = StreamOptions(interim_results=interim, recorded=recorded)
-    stream = Stream(id="s", epoch=1, gateway="g", tenant="acme", options=options, start=0)
+    stream = Stream(
+        id="s", epoch=1, gateway="g", tenant="acme", options=options, start=0, replay_until=replay_until
+    )
     for number in range(round(seconds / 0.16)):
         stream.audio(number * CHUNK, bytes(2 * CHUNK), (number + 1) * 0.16)
         stream.take(CHUNK)
@@ -53,6 +57,16 @@ def test_only_who_asked_for_partials_waits_for_them() -> None:
     telemetry, stream = Telemetry(), speaking(3.2, interim=False)
     observe(stream, Output(0, 0, 0, (said(520, 900),), speech_started_ms=500), 0.94, telemetry)
     assert counted(telemetry, "worker_first_partial_seconds") == (0, 0)
+
+
+def test_what_another_worker_has_heard_before_does_not_count() -> None:
+    telemetry, stream = Telemetry(), speaking(3.2, replay_until=20 * CHUNK + 1)
+    observe(stream, Output(0, 0, 0, (said(520, 1440, final=True),), speech_started_ms=500), 2.34, telemetry)
+    assert counted(telemetry, "worker_first_partial_seconds") == (0, 0)
+    assert counted(telemetry, "worker_speech_end_to_final_seconds") == (0, 0)
+    stream = speaking(3.2, replay_until=20 * CHUNK)
+    observe(stream, Output(0, 0, 0, (said(520, 1440, final=True),)), 2.34, telemetry)
+    assert counted(telemetry, "worker_speech_end_to_final_seconds")[0] == 1
 
 
 def test_recorded_audio_and_what_is_forgotten_do_not_count() -> None:

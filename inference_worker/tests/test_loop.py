@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 
+import msgspec
 import pytest
 
 from inference_worker.engines.base import RECORDED_ROWS
 from inference_worker.engines.scripted import SENTENCES, ScriptedEngine, spoken
 from inference_worker.scheduler import Wait
-from inference_worker.tests.house import end, house, opening, silence
+from inference_worker.tests.house import House, end, house, opening, silence
 from wire.messages import (
     SAMPLE_RATE,
     Abort,
+    Audio,
     End,
     Ended,
     Failed,
@@ -37,7 +40,7 @@ async def test_a_stream_from_its_opening_to_its_end() -> None:
         assert h.text() == SAID
         first, *_ = h.sent["gateway"]
         assert isinstance(first, Opened)
-        assert first.model == "scripted"
+        assert (first.model, first.chunk) == ("scripted", h.worker.info.chunk_samples)
         assert h.sent["gateway"][-1] is ended
         assert h.heard(Partial)
         assert h.heard(SpeechStarted)
@@ -45,6 +48,24 @@ async def test_a_stream_from_its_opening_to_its_end() -> None:
         assert marks == sorted(marks)
         assert marks[-1] == (ended.processed, ended.processed)
         assert h.worker.active == 0
+
+
+async def test_nobody_waits_for_what_is_heard_a_second_time() -> None:
+    async with house() as h:
+        chunk = h.worker.info.chunk_samples
+        moved = msgspec.structs.replace(opening(start=chunk), replay_until=10 * chunk)
+        h.say(moved, Audio(stream="s", epoch=1, position=chunk, pcm=bytes(2 * 8 * chunk)))
+        await h.until(lambda: [p for p in h.heard(Progress) if p.processed == 9 * chunk])
+        assert timed(h) == 0
+        h.say(Audio(stream="s", epoch=1, position=9 * chunk, pcm=bytes(2 * 3 * chunk)), end())
+        await h.over()
+        assert timed(h) > 0
+
+
+def timed(h: House) -> float:
+    """Rows of whose wait somebody was told."""
+    page = h.telemetry.page().decode()
+    return float(re.search(r"^worker_queue_seconds_count (.*)$", page, re.MULTILINE)[1])  # type: ignore[index]
 
 
 async def test_a_flush_is_answered_after_the_finals_before_it() -> None:

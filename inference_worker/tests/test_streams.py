@@ -13,10 +13,16 @@ from wire.messages import StreamOptions
 CHUNK = 100
 
 
-def make(start: int = 0, *, recorded: bool = False) -> Stream:
-    options = StreamOptions(recorded=recorded)
+def make(start: int = 0, *, recorded: bool = False, replay_until: int = 0) -> Stream:
     return Stream(
-        id="s", epoch=1, gateway="g", tenant="acme", options=options, start=start, lease=Lease(3, 1)
+        id="s",
+        epoch=1,
+        gateway="g",
+        tenant="acme",
+        options=StreamOptions(recorded=recorded),
+        start=start,
+        replay_until=replay_until,
+        lease=Lease(3, 1),
     )
 
 
@@ -63,6 +69,27 @@ def test_since_is_the_arrival_of_the_chunk_s_last_sample() -> None:
     assert waits == [1.0, 2.0, 2.0]
     stream.flush(1, 7.0)
     assert stream.since(CHUNK) == 7.0
+
+
+def test_a_replay_has_waited_since_it_last_rode_and_live_audio_since_it_came() -> None:
+    """Else it would count as overdue all the time, and go before those who speak now."""
+    stream = make(start=1000, replay_until=1250)
+    stream.audio(1000, pcm(400), 1.0)
+    waits, timed = [], []
+    for now in (2.0, 3.0, 4.0, 5.0):
+        timed.append(stream.timed)
+        waits.append(stream.since(CHUNK))
+        stream.take(CHUNK, now=now)
+    # The third of them is partly new, and is taken for a replay; the one after it was here at 1.0.
+    assert timed == [False, False, False, True]
+    assert waits == [1.0, 2.0, 3.0, 1.0]
+
+
+def test_a_replay_of_recorded_audio_is_timed_by_nobody() -> None:
+    stream = make(recorded=True, replay_until=50)
+    stream.audio(0, pcm(200), 1.0)
+    stream.take(CHUNK)
+    assert not stream.timed
 
 
 def test_recorded_audio_has_waited_since_it_last_rode() -> None:

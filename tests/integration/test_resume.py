@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from inference_worker.engines.scripted import SENTENCES, spoken
-from stenogate import client
+from stenogate import client, patience
 from stenogate.feed import Layout
 from tests.acceptance.stack import Stack, wait_for
 from tests.acceptance.tenant import Tenant, new_tenant, usage
@@ -327,8 +327,12 @@ answer(None)
 # ---- with the client of this service
 
 
-async def test_the_client_outlives_its_gateways(scripted_stack: Stack, acme: Tenant) -> None:
+async def test_the_client_outlives_its_gateways(
+    scripted_stack: Stack, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that is told to stop, and one that is killed."""
+    monkeypatch.setattr(patience, "LONGEST_S", 0.5)
+    monkeypatch.setattr(patience, "MAX_TRIES", 200)
     messages: list[Message] = []
     kills = {1: signal.SIGTERM, 4: signal.SIGKILL}
 

@@ -292,6 +292,8 @@ class Admission:
     async def _give_back(self, batch: list[Left]) -> None:
         pipeline = self.redis.pipeline(transaction=False)
         for lease, both, opened in batch:
+            if lease in self._held:
+                continue  # its client has come back meanwhile
             for account in both:
                 pipeline.zrem(self.keys.streams(account), lease)
                 if not opened:

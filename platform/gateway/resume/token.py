@@ -9,44 +9,39 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import jwt
 import msgspec
 from django.conf import settings
 
 from gateway.resume.errors import ResumeBadToken
-from gateway.resume.state import MAX_TOKEN_LENGTH, Mark
+from gateway.resume.state import MAX_TOKEN_LENGTH, Mark, Whole
 
 AUDIENCE = "stenogate:resume"
 _ALGORITHM = "HS256"
-_CLAIMS = ["aud", "sub", "ten", "prj", "reg", "gen", "oat", "iat", "at"]
+_FIELDS = {
+    "sub": "stream", "ten": "tenant", "prj": "project", "reg": "region", "gen": "generation",
+    "oat": "opened_at", "iat": "issued_at", "at": "mark",
+}  # fmt: skip
+Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
 class Token:
-    stream: str
-    tenant: str
-    project: str
-    region: str
-    generation: int  # counts the connections of the stream
-    opened_at: int  # as all times here: seconds since 1970
-    issued_at: int
+    stream: Name
+    tenant: Name
+    project: Name
+    region: Name
+    generation: Annotated[int, msgspec.Meta(ge=1)]  # counts the connections of the stream
+    opened_at: Whole  # as all times here: seconds since 1970
+    issued_at: Whole
     mark: Mark
 
 
 def issue(token: Token) -> str:
-    claims = {
-        "aud": AUDIENCE,
-        "sub": token.stream,
-        "ten": token.tenant,
-        "prj": token.project,
-        "reg": token.region,
-        "gen": token.generation,
-        "oat": token.opened_at,
-        "iat": token.issued_at,
-        "at": msgspec.to_builtins(token.mark),
-    }
+    claims = {name: msgspec.to_builtins(getattr(token, field)) for name, field in _FIELDS.items()}
+    claims["aud"] = AUDIENCE
     return jwt.encode(claims, _signing_key(settings.SECRET_KEY), algorithm=_ALGORITHM)
 
 
@@ -61,19 +56,10 @@ def read(text: str) -> Token:
             algorithms=[_ALGORITHM],
             audience=AUDIENCE,
             # When it was made is for us to judge, and other machines' clocks may be ahead.
-            options={"require": _CLAIMS, "verify_iat": False},
+            options={"require": ["aud", *_FIELDS], "verify_iat": False},
         )
-        return Token(
-            stream=claims["sub"],
-            tenant=claims["ten"],
-            project=claims["prj"],
-            region=claims["reg"],
-            generation=int(claims["gen"]),
-            opened_at=int(claims["oat"]),
-            issued_at=int(claims["iat"]),
-            mark=msgspec.convert(claims["at"], Mark),
-        )
-    except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError, TypeError, RecursionError):
+        return msgspec.convert({field: claims[name] for name, field in _FIELDS.items()}, Token)
+    except (jwt.InvalidTokenError, ValueError, TypeError):
         raise ResumeBadToken from None
 
 

@@ -138,15 +138,13 @@ def churn_storm(lab: Lab) -> Row:
         _come_and_go(demo, polite=True)
     wait_for(lambda: demo.streams() == 0, GONE_S, "earlier streams to end")
     streams, before = demo.streams(), demo.footprint()
-    faults, began = [], time.monotonic()
+    began = time.monotonic()
     for number in range(count):
         _come_and_go(demo, polite=number % 2 == 0)
         if (wait := began + (number + 1) * seconds / count - time.monotonic()) > 0:
             time.sleep(wait)
     took = time.monotonic() - began
-    if took > 2 * seconds:
-        faults.append(f"{count} of them took {took:.0f} s")
-    faults += _left_behind(demo, streams, before)
+    faults = _left_behind(demo, streams, before)
     return Row(
         "churn_storm",
         f"{count} clients come and go in {took:.0f} s, half of them without a word",

@@ -53,24 +53,29 @@ class Road:
         return server
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._open.wait()
+        ends = [writer]
         try:
+            await self._open.wait()
             far_reader, far_writer = await asyncio.open_connection(*self.to)
+            ends.append(far_writer)
+            both = [
+                asyncio.ensure_future(self._one_way(reader, far_writer)),
+                asyncio.ensure_future(self._one_way(far_reader, writer)),
+            ]
+            try:
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in both:
+                    task.cancel()
+                await asyncio.gather(*both, return_exceptions=True)
         except OSError:
-            writer.close()
-            return
-        both = [
-            asyncio.ensure_future(self._one_way(reader, far_writer)),
-            asyncio.ensure_future(self._one_way(far_reader, writer)),
-        ]
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            pass  # nobody is there
         finally:
-            for task in both:
-                task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
-            for end in (writer, far_writer):
+            for end in ends:
                 end.close()
+            for end in ends:
+                with suppress(OSError):
+                    await end.wait_closed()
 
     async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

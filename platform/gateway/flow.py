@@ -88,7 +88,8 @@ class Entrance:
     """Lets connections in by fours. Twisted accepts all that wait, a hundred at a time, and those who are in
     would wait for as long as their handshakes take. Meanwhile the kernel keeps the others."""
 
-    def __init__(self, port: Any, later: Callable[[float, Callable[[], None]], object]) -> None:
+    def __init__(self, port: Any, later: Callable[..., object]) -> None:
+        """`later`: call something after so many seconds."""
         self._port, self._later = port, later
         self._accept = port.doRead
         port.doRead = self._let_in

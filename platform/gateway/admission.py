@@ -125,8 +125,9 @@ class Admission:
     def leave(self, stream: Holder, *, opened: bool = True) -> None:
         """Give the place back; at once here, and a moment later in Redis. `opened=False`: the opening too.
         Leaving twice, or without having been in, changes nothing."""
-        held = self._held.pop(stream.id, None)
-        if held is not None:
+        held = self._held.get(stream.id)
+        if held is not None and held.stream is stream:  # and not somebody who has come back to it
+            del self._held[stream.id]
             self._count(held)
             self._leave(stream.id, held.accounts, opened=opened)
 

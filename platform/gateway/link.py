@@ -184,18 +184,18 @@ class Link:
             self._lose(address, str(error))
         self._something_to_send.set()
 
-    def release(self, address: str, stream: str) -> None:
-        """The stream is over; nothing more is delivered to it."""
+    def release(self, address: str, stream: str, epoch: int) -> None:
+        """The stream is over; nothing more is delivered to it. Not to somebody who has come back to it."""
         worker = self._workers.get(address)
-        if worker is not None:
-            worker.streams.pop(stream, None)
+        if worker is not None and (known := worker.streams.get(stream)) and known.epoch == epoch:
+            del worker.streams[stream]
 
     def give_back(self, placement: Placement, processed: int) -> None:
         """The stream is not to be there, after all, or no longer; we have heard of it until `processed`."""
         self.send(
             placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)]
         )
-        self.release(placement.address, placement.stream)
+        self.release(placement.address, placement.stream, placement.epoch)
 
     async def _ask(self, address: str, item: Open, receiver: Receiver) -> Opened | Refused | None:
         answer: asyncio.Future[Opened | Refused] = asyncio.get_running_loop().create_future()
@@ -219,8 +219,7 @@ class Link:
             if not accepted:
                 # Also when the client left meanwhile: the worker may be about to give it a slot.
                 self.send(address, [Abort(stream=item.stream, epoch=item.epoch, processed=item.start)])
-                if self._holds(address, item):  # and not somebody who has come back to it meanwhile
-                    self.release(address, item.stream)
+                self.release(address, item.stream, item.epoch)
 
     def _holds(self, address: str, item: Open) -> bool:
         worker = self._workers.get(address)

@@ -113,7 +113,7 @@ class Places:
     def release(self) -> None:
         """The stream is over: the workers know."""
         for name, placement in self._now.items():
-            self._link.release(placement.address, name)
+            self._link.release(placement.address, name, placement.epoch)
         self._now.clear()  # the lanes may go on with another connection
         for move in self._moves:
             move.cancel()
@@ -132,7 +132,7 @@ class Places:
         """Its worker is gone, or has given it up. The stream fails with the error if that is its own fault,
         or if nobody else takes it in time."""
         if (placement := self._now.pop(name, None)) is not None:
-            self._link.release(placement.address, name)
+            self._link.release(placement.address, name, placement.epoch)
         self._news.set()
         lane = self._lane(name)
         if self._session.can_move(name, error):

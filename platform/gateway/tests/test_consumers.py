@@ -62,14 +62,14 @@ class HandLink:
     def send(self, address: str, items: Iterable[ToWorker]) -> None:
         self.sent += items
 
-    def release(self, address: str, stream: str) -> None:
+    def release(self, address: str, stream: str, epoch: int) -> None:
         self.open_now.discard(stream)
 
     def give_back(self, placement: Placement, processed: int) -> None:
         self.send(
             placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)]
         )
-        self.release(placement.address, placement.stream)
+        self.release(placement.address, placement.stream, placement.epoch)
 
 
 class Socket:

@@ -42,7 +42,7 @@ async def test_a_stream_finds_a_worker_and_hears_its_results(pair: Pair) -> None
     await pair.worker.say(final)
     await ear.something()
     assert ear.items == [final]
-    pair.link.release(placement.address, "s")
+    pair.link.release(placement.address, "s", placement.epoch)
     assert pair.link.active == 0
 
 
@@ -291,7 +291,7 @@ async def test_a_link_without_streams_is_kept(pair: Pair, monkeypatch: pytest.Mo
     monkeypatch.setattr("gateway.link.KEEPALIVE_S", 0.05)
     await pair.ready()
     placement = await pair.open(Ear())
-    pair.link.release(placement.address, "s")
+    pair.link.release(placement.address, "s", placement.epoch)
     peer = pair.link._workers[placement.address].peer
     await until(lambda: peer.idle)
     heard = pair.worker.envelopes

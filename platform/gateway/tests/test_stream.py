@@ -75,7 +75,7 @@ class HandLink:
             if isinstance(item, Flush) and self.stream is not None:
                 self.stream.receive_from_worker(Flushed(stream="s", epoch=item.epoch, token=item.token))
 
-    def release(self, address: str, stream: str) -> None:
+    def release(self, address: str, stream: str, epoch: int) -> None:
         pass
 
     def give_back(self, placement: Placement, processed: int) -> None:

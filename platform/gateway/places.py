@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway import telemetry
-from gateway.errors import GatewayError, Unavailable, UnknownModel
+from gateway.errors import EngineFailed, GatewayError, Unavailable, UnknownModel, WorkerLost
 from gateway.lane import Lane
 from gateway.link import OPEN_ATTEMPTS, Link, Owner, Placement, Receiver
 from gateway.resume.state import EPOCHS
 from gateway.session import Session, State
-from wire.messages import SAMPLE_RATE, Opened, StreamOptions
+from wire.messages import SAMPLE_RATE, Failed, Opened, StreamOptions
 from wire.tasks import end
 
 log = logging.getLogger(__name__)
@@ -138,6 +138,11 @@ class Places:
         if self._session.can_move(name, error):
             telemetry.streams_moved.labels(error.code).inc()
             self._start(self._move(lane, error))
+
+    def failed(self, item: Failed) -> None:
+        """Its worker has given it up: its engine is at fault, or it has to stop."""
+        stops = item.code == "worker_stopping"
+        self.lost(item.stream, WorkerLost() if stops else EngineFailed(f"Reason: {item.code}."))
 
     def leave(self, name: str) -> bool:
         """Its worker does no more, or will not for long, but lives. False when nobody else has room."""

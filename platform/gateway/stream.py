@@ -23,7 +23,6 @@ from gateway.dues import Dues
 from gateway.errors import (
     BadAudio,
     BadParameter,
-    EngineFailed,
     GatewayDraining,
     GatewayError,
     Unavailable,
@@ -274,7 +273,7 @@ class Stream:
     def receive_from_worker(self, item: ToGateway) -> None:
         self.session.receive_from_worker(item)
         if isinstance(item, Failed):
-            self.places.lost(item.stream, EngineFailed(f"Reason: {item.code}."))
+            self.places.failed(item)
         self.places.look()
         self._woken()
 

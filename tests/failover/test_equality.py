@@ -20,7 +20,7 @@ from tests.failover.workers import Ward, beside, moved_runs
 
 pytestmark = pytest.mark.timeout(600)
 
-PACE = 5.0
+PACE = 8.0
 MOVED, EQUAL_BUT_ONE_IN = 200, 200
 
 

@@ -209,7 +209,7 @@ async def _stream(
         if live:
             packets = source.paced(packets, recording.sample_rate)
         layout = Layout(recording.sample_rate)
-        return await client.transcribe(url, key, packets, on_message, stop, layout, live=live)
+        return await client.transcribe(url, key, packets, on_message, layout, stop=stop, live=live)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -55,9 +55,9 @@ async def transcribe(
     key: str,
     packets: AsyncIterator[bytes],
     on_message: Callable[[Message, str], None],
-    stop: asyncio.Event,
     layout: Layout,
     *,
+    stop: asyncio.Event | None = None,
     live: bool = True,
     start_over: bool = False,
     chance: Random | None = None,
@@ -68,6 +68,7 @@ async def transcribe(
     `start_over`, a stream that cannot be resumed is followed by another one, with a request id, numbers and
     times of its own, from where the last final ended.
     """
+    stop = stop or asyncio.Event()
     feed, outcome = Feed(layout, live=live), Outcome()
     filling = asyncio.create_task(feed.fill(packets, stop))
     stream = _Stream(key, feed, Way(url, feed), on_message, outcome, Patience(chance or Random()), live=live)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from stenogate.tests.flaky import LAYOUT, Step, flaky
 
 COMMAND = [sys.executable, "-m", "stenogate"]
 ROOT = Path(__file__).parents[2]
@@ -76,6 +79,19 @@ def test_finals_go_to_a_pipe_and_the_figures_to_stderr(fake_server: Any, recordi
     assert fake_server.path == (
         "/v1/listen?resume=true&encoding=linear16&sample_rate=16000&channels=1&interim_results=false"
     )
+
+
+async def test_a_stream_that_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "speech.wav").write_bytes(wav_bytes(rate=LAYOUT.rate))
+    async with flaky(Step(cut_after=4)) as fake:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "transcribe", "--fast", str(tmp_path / "speech.wav"),
+            env=environ(fake), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert out == b"w0\nw1\nw2\nw3\n"
+    assert err.endswith(b"request req-1, resumed 1 time\n")
+    assert process.returncode == 0
 
 
 def test_json_prints_every_message_as_it_came(fake_server: Any, recording: Path) -> None:

@@ -50,9 +50,7 @@ async def packets_with_a_pause(until: threading.Event) -> AsyncIterator[bytes]:
 
 
 def to_fake(fake: Any, packets: AsyncIterator[bytes]) -> Any:
-    return client.transcribe(
-        f"{fake.url}/v1/listen", "key", packets, lambda *_: None, asyncio.Event(), Layout(16_000)
-    )
+    return client.transcribe(f"{fake.url}/v1/listen", "key", packets, lambda *_: None, Layout(16_000))
 
 
 async def test_a_quiet_recording_keeps_the_stream_alive(
@@ -116,7 +114,7 @@ class Heard:
 async def stream(fake: Flaky, heard: Heard, *, audio: bytes = AUDIO, **options: bool) -> client.Outcome:
     return await asyncio.wait_for(
         client.transcribe(
-            f"{fake.url}/v1/listen?tag=a", "key", packets(audio), heard, asyncio.Event(), LAYOUT,
+            f"{fake.url}/v1/listen?tag=a", "key", packets(audio), heard, LAYOUT,
             chance=random.Random(1), **options,
         ),
         WITHIN_S,

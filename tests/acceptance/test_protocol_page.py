@@ -27,7 +27,7 @@ FROM_SERVER = {
     for message in MESSAGES
     if message["type"] not in ("KeepAlive", "Finalize", "Configure", "CloseStream")
 }
-EVERYTHING = "interim_results=true&vad_events=true&utterance_end_ms=1000&encoding=linear16"
+EVERYTHING = "interim_results=true&vad_events=true&utterance_end_ms=1000&encoding=linear16&resume=true"
 PACKET_S = 0.1
 SPEECH_S, SILENCE_S = 6.0, 3.0
 # Named after the model, and so with another name for each.
@@ -89,6 +89,9 @@ async def test_every_parameter_of_the_page_is_taken_as_it_is_written(
     if name == "callback":
         # Nothing is reached from the tests but this machine; the address is checked all the same.
         example = "callback=http://127.0.0.1:8080/transcripts"
+    if "TOKEN" in example:
+        # Of a stream that was cut off before anything was said.
+        example = example.replace("TOKEN", await _cut_off(stack, acme)).replace("last_seq=41", "last_seq=-1")
     async with listening(stack, acme.key, example) as socket:
         await socket.send('{"type":"CloseStream"}')
         said, code, reason = await rest(socket)
@@ -107,6 +110,13 @@ async def test_a_refusal_is_as_the_page_shows_it(stack: Stack) -> None:
 def test_the_page_has_an_example_of_every_message() -> None:
     headings = set(re.findall(r"^### (\w+)$", PAGE, re.MULTILINE))
     assert headings == set(FROM_SERVER)
+
+
+async def _cut_off(stack: Stack, acme: Tenant) -> str:
+    async with listening(stack, acme.key, "encoding=linear16") as socket:
+        socket.transport.abort()
+    assert socket.response is not None
+    return str(socket.response.headers["stenogate-resume-token"])
 
 
 def _is_final_with_words(message: dict[str, Any]) -> bool:

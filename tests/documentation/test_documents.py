@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from config import env
+from gateway import errors_page
 from gateway.errors import GatewayError
 from tenants import access
-from tenants.errors import AccessError
 from tests.documentation import names
 
 DOCUMENTS = names.documents()
@@ -71,7 +71,7 @@ PROTOCOL = (names.ROOT / "docs" / "protocol.md").read_text()
 
 
 def test_the_protocol_page_names_errors_that_exist() -> None:
-    codes = {error.code for error in (*_below(GatewayError), *_below(AccessError))}
+    codes = {code for code, *_ in errors_page.errors()}
     section = PROTOCOL.partition("| close code |")[2].partition("\n\n")[0]
     assert set(names.code(section)) - {"KeepAlive"} <= codes
     for block in names.blocks(PROTOCOL, "json"):

@@ -347,9 +347,7 @@ async def test_the_client_outlives_its_gateways(
             await asyncio.sleep(0.02)
 
     url = f"{scripted_stack.ws_url}/v1/listen?{QUERY}"
-    outcome = await client.transcribe(
-        url, acme.key, speech(), hear, asyncio.Event(), Layout(16_000), chance=Random(1)
-    )
+    outcome = await client.transcribe(url, acme.key, speech(), hear, Layout(16_000), chance=Random(1))
     assert not kills
     assert outcome.came_back >= 2
     assert [m["seq"] for m in finals(messages)] == list(range(len(finals(messages))))

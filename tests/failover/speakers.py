@@ -117,8 +117,14 @@ async def gateway(redis_url: str, region: str, recovery: Recovery) -> AsyncItera
         await house.link.stop()
 
 
-async def speak(house: Process, pcm: bytes, pace: float, heard: Heard | None = None) -> Heard:
-    """Say it, so many times as fast as it was spoken, and hear all of it."""
+async def speak(
+    house: Process,
+    pcm: bytes,
+    pace: float,
+    heard: Heard | None = None,
+    enough: asyncio.Event | None = None,
+) -> Heard:
+    """Say it, so many times as fast as it was spoken, or until it is enough; and hear all of it."""
     wanted = parameters.parse(b"encoding=linear16&sample_rate=16000&interim_results=true")
     stream = Stream(house, grant(), wanted, str(uuid.uuid4()))
     await stream.open()
@@ -130,7 +136,7 @@ async def speak(house: Process, pcm: bytes, pace: float, heard: Heard | None = N
             for start in range(0, len(pcm), FRAME_BYTES):
                 await stream.hear(pcm[start : start + FRAME_BYTES])
                 await asyncio.sleep(FRAME_MS / 1000 / pace)
-                if hearing.done():
+                if hearing.done() or (enough is not None and enough.is_set()):
                     break
             await stream.obey(CloseStream())
             await hearing

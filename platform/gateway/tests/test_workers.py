@@ -4,8 +4,10 @@ import math
 import random
 from collections import Counter
 
+from gateway.link import HOUSEKEEPING_S
 from gateway.ramp import Pace
 from gateway.workers import SILENT_AFTER_S, Pool, speaks
+from inference_worker.transport import BEAT_S
 from wire.messages import Heartbeat, StreamOptions, WorkerState
 
 EN = StreamOptions(language="en")
@@ -90,6 +92,21 @@ def test_one_that_refused_is_not_asked_again() -> None:
     p = pool(heartbeat("a"), heartbeat("b"))
     assert p.choose(EN, frozenset({"a"})).worker == "b"  # type: ignore[union-attr]
     assert p.choose(EN, frozenset({"a", "b"})) is None
+
+
+def test_whether_there_is_room_without_taking_it() -> None:
+    p = pool(heartbeat("a", active=9), heartbeat("late", state=WorkerState.DRAINING))
+    for _ in range(3):
+        assert p.has_room(EN)
+    assert not p.has_room(EN, frozenset({"a"}))
+    assert not p.has_room(StreamOptions(language="fr"))
+    assert p.choose(EN) is not None
+    assert not p.has_room(EN)
+
+
+def test_a_worker_is_found_to_be_silent_within_a_second() -> None:
+    assert 3 * BEAT_S < SILENT_AFTER_S
+    assert SILENT_AFTER_S + HOUSEKEEPING_S <= 1.0
 
 
 def test_a_silent_worker_is_forgotten_once() -> None:

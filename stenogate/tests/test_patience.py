@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from random import Random
 
-from stenogate.patience import FIRST_S, LONGEST_S, MAX_TRIES, Patience
+from stenogate.patience import FIRST_S, LONGEST_S, MAX_IN_VAIN, Patience
 
 
 class Limit(Random):
@@ -35,11 +35,12 @@ def test_time_counts_from_when_the_connection_was_lost() -> None:
     assert patience.pause_s(159.0, 60.0, None)
 
 
-def test_tries_count_until_one_was_of_use() -> None:
+def test_connections_count_until_one_was_of_use() -> None:
     patience = Patience(Limit())
-    for _ in range(MAX_TRIES):
-        assert patience.pause_s(0.0, 1000.0, None)
+    for _ in range(MAX_IN_VAIN - 1):
         patience.connected()
+        assert patience.pause_s(0.0, 1000.0, None)
+    patience.connected()
     assert patience.pause_s(0.0, 1000.0, None) is None
     patience.got_further()
     assert patience.pause_s(0.0, 1000.0, None) == FIRST_S

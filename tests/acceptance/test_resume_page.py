@@ -57,7 +57,7 @@ def test_the_figures_of_the_client_are_its_own() -> None:
     assert (feed.KEPT_S, feed.AHEAD_S) == (240, 90)
     assert f"{feed.KEPT_S} seconds" in PAGE
     assert f"up to {feed.AHEAD_S} that" in PAGE
-    assert (patience.FIRST_S, patience.LONGEST_S, patience.MAX_TRIES) == (0.5, 10.0, 20)
+    assert (patience.FIRST_S, patience.LONGEST_S, patience.MAX_IN_VAIN) == (0.5, 10.0, 20)
     found_out_s = [PING_SECONDS + s for s in (client.ANSWERS_WITHIN_S, client.ANSWERS_WITHIN_S_TO_A_FILE)]
     assert found_out_s == [25, 125]
     step = PAGE.partition("3. **When")[2].partition("4. **Open")[0]

@@ -332,7 +332,6 @@ async def test_the_client_outlives_its_gateways(
 ) -> None:
     """One that is told to stop, and one that is killed."""
     monkeypatch.setattr(patience, "LONGEST_S", 0.5)
-    monkeypatch.setattr(patience, "MAX_TRIES", 200)
     messages: list[Message] = []
     kills = {1: signal.SIGTERM, 4: signal.SIGKILL}
 

@@ -28,7 +28,7 @@ class Patience:
 
     def pause_s(self, now: float, within_s: float, at_least_s: float | None) -> float | None:
         """After a try that failed: so long before the next. None: no more, it has been `within_s` since the
-        connection was lost, or too many connections were of no use. `at_least_s` is what the server asked for."""
+        connection was lost, or too many were of no use. `at_least_s` is what the server asked for."""
         self._lost_at = now if self._lost_at is None else self._lost_at
         limit = min(LONGEST_S, FIRST_S * 2**self._tries)
         self._tries += 1

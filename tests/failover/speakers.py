@@ -26,7 +26,7 @@ from metering.emit import Emitter, Record
 from metering.events import UsageEvent
 from tenants.access import KeyGrant
 
-FRAME_MS = 100
+FRAME_MS = 200
 FRAME_BYTES = 32 * FRAME_MS
 DEADLINE_S = 60.0
 

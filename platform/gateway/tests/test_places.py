@@ -9,12 +9,12 @@ from itertools import pairwise
 import pytest
 
 from gateway import places as places_module
-from gateway.errors import EngineFailed, NoCapacity, NoWorker, UnknownModel
+from gateway.errors import EngineFailed, GatewayDraining, NoCapacity, NoWorker, UnknownModel
 from gateway.lane import MAX_FRUITLESS_MOVES
 from gateway.places import Wish
 from gateway.session import State
 from gateway.tests.hand_link import OWNER, SECOND, WISH, HandLink, Talk, idle, talk, until
-from wire.messages import Abort, Audio, Ended, Failed, StreamOptions
+from wire.messages import Abort, Audio, End, Ended, Failed, Flush, StreamOptions
 
 
 @pytest.fixture
@@ -149,6 +149,18 @@ async def test_a_stream_that_ends_while_it_looks_for_room_takes_none(t: Talk) ->
     assert abort.epoch == t.link.asked[-1].epoch
 
 
+async def test_one_that_is_wound_up_meanwhile_is_finished_by_the_next(t: Talk) -> None:
+    t.hears(2)
+    t.link.refusal = NoWorker()
+    t.loses()
+    assert t.places.complete
+    assert not t.places.settled
+    t.session.wind_up(GatewayDraining(), 0.0)
+    t.link.refusal = None
+    await until(lambda: bool(t.link.to("w2")))
+    assert [type(item) for item in t.link.to("w2")[-2:]] == [Flush, End]
+
+
 async def test_release_ends_what_is_under_way(t: Talk) -> None:
     t.link.gate.clear()
     t.loses()
@@ -160,6 +172,7 @@ async def test_release_ends_what_is_under_way(t: Talk) -> None:
 
 async def test_a_lane_that_has_ended_needs_no_worker(t: Talk) -> None:
     t.session.receive_from_worker(Ended(stream="s.0", epoch=1, processed=0))
+    assert not t.places.leave("s.0")
     t.loses()
     await idle()
     assert len(t.link.asked) == 1
@@ -243,16 +256,6 @@ async def test_the_audio_of_a_replay_is_kept_while_a_worker_is_asked(t: Talk) ->
     t.processes(50)
     t.processes(60)
     assert sum(len(item.pcm) for item in t.link.to("w2", Audio)) == 2 * (60 * 16_000 - start)
-
-
-async def test_what_has_ended_or_has_no_worker_does_not_leave(t: Talk) -> None:
-    t.link.refusal = NoWorker()
-    t.loses()
-    assert not t.places.leave("s.0")
-    t.link.refusal = None
-    await until(lambda: bool(t.now))
-    t.session.receive_from_worker(Ended(stream="s.0", epoch=t.lane.epoch, processed=0))
-    assert not t.places.leave("s.0")
 
 
 # ---- many at once

@@ -22,6 +22,8 @@ from ops.local.service import ended
 
 ROOT = Path(__file__).resolve().parents[2]
 HALVES = {"the whole service": "stack", "all others": "not stack"}
+# To import all other tests only to leave them out takes a quarter of a minute.
+ROOMS = {"stack": ("tests/acceptance", "tests/benchmarks", "tests/crash", "tests/integration")}
 SAY_EVERY_S = 60.0
 STOP_S = 90.0  # it has a service to stop
 
@@ -70,7 +72,7 @@ def _start(name: str, marker: str, folder: Path, arguments: Sequence[str], conso
     command = [
         sys.executable, "-m", "pytest", "-m", marker, "--durations=10",
         f"--color={'yes' if console.is_terminal else 'no'}", "-o", f"cache_dir=.pytest_cache/{short}",
-        *arguments,
+        *(arguments or ROOMS.get(marker, ())),
     ]  # fmt: skip
     path = folder / short
     with path.open("wb") as output:

@@ -1,6 +1,7 @@
 """Two halves of a line each: pytest runs for real, on tests of our own making."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,18 @@ def test_what_needs_the_whole_service_is_in_its_half():
     files = [file for folder in folders for file in folder.glob("test_*.py")]
     assert files
     assert [file.name for file in files if "pytest.mark.stack" not in file.read_text()] == []
+
+
+def test_nothing_needs_the_whole_service_where_its_half_does_not_look():
+    listed = subprocess.run(
+        ["git", "grep", "--untracked", "-lF", "pytest.mark.stack"],
+        cwd=halves.ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    tests = [name for name in listed.stdout.splitlines() if re.search(r"(^|/)test_\w+\.py$", name)]
+    assert tests
+    rooms = halves.ROOMS["stack"]
+    ours = ("ops/local/tests/test_halves.py",)  # whose own tests are made of such
+    assert [name for name in tests if not name.startswith(rooms) and name not in ours] == []
 
 
 def test_both_run_and_both_are_shown(tests):

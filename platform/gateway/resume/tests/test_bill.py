@@ -152,10 +152,6 @@ async def test_with_another_encoding_the_stream_goes_on_in_its_own_time(make: Ma
     form = stream.parameters
     a_sample = {"mulaw": 1, "linear32": 4}.get(str(form.encoding), 2)
     rate = form.sample_rate * form.channels * a_sample
-        parameters.sample_rate
-        * parameters.channels
-        * {"mulaw": 1, "linear32": 4}.get(str(parameters.encoding), 2)
-    )
     for _ in range(5):
         await stream.hear(bytes(rate // 5))
     summary = await over(client, stream)

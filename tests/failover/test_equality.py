@@ -131,7 +131,7 @@ def test_numbers_and_times_go_on(runs: list[Run]) -> None:
 ALL_AGAIN = [
     scripted(moved=8, at_once=8),
     # Deterministic, each step is as large as any could be.
-    nemo(moved=4, at_once=4, DETERMINISTIC="1", MAX_STREAMS="4"),
+    nemo(moved=3, at_once=3, DETERMINISTIC="1", MAX_STREAMS="6"),
 ]
 
 

@@ -36,6 +36,7 @@ from gateway.errors import (
 from gateway.events import AudioReceived, ClientMessage, Close
 from gateway.parameters import ListenParameters
 from gateway.region_errors import RegionElsewhere
+from gateway.resume.visit import DONE
 from gateway.stream import Stream
 from tenants.access import Scope
 
@@ -211,6 +212,11 @@ class StreamConsumer(SocketConsumer):
         except GatewayError as error:
             self.stream.fail(error)
 
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        if self.pump_task is not None:
+            self.stream.leave(message.get("code") or 1006)  # it may have left before anybody listened for it
+        await super().websocket_disconnect(message)
+
     # ---- to the client
 
     async def _pump(self) -> None:
@@ -266,7 +272,9 @@ class StreamConsumer(SocketConsumer):
         return True
 
     async def _say_goodbye(self, close: Close) -> None:
-        self.stream.finish(close)
+        # The last words may get lost. Whoever can come back for them is done when it closes the socket, too.
+        if self.stream.visit is None or close.code != DONE:
+            self.stream.finish(close)
         close = self.dialect.farewell(close)
         await self.send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 

@@ -362,3 +362,21 @@ async def test_who_leaves_while_redis_is_away_is_remembered_within_a_bound(
             await door.enter(HandStream(grant()))
     assert len(door._leaving) == 10
     await door.stop()
+
+
+async def test_who_comes_back_keeps_the_place_that_the_connection_before_gives_up(gateway: Open) -> None:
+    who = grant(plan=Limits(streams_at_once=1, openings_a_minute=1))
+    door = await gateway(started=False)
+    before = HandStream(who, processed_ms=5_000)
+    after = HandStream(who, id=before.id, processed_ms=5_000)
+    await door.enter(before)
+    door.leave(before)  # Redis has not heard of it when it comes back
+    await door.enter(after, 5_000)
+    await door._say_who_left()
+    assert await open_now(door, who) == 1
+    door.leave(before)  # late, and once more
+    await door.renew()
+    await door._say_who_left()
+    assert await open_now(door, who) == 1
+    assert not await lets_in(door, who)
+    assert door._owed.total() == 0  # and its audio has been counted

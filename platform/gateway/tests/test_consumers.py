@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,11 +15,17 @@ import pytest
 from gateway import consumers, session
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.door import OpenDoor
-from gateway.errors import GatewayDraining
+from gateway.errors import GatewayDraining, NoWorker
 from gateway.link import Owner, Placement
 from gateway.outbound import Outbound
 from gateway.process import Process
+from gateway.resume import token
+from gateway.resume.keeper import Keeper, Resumption
+from gateway.resume.state import Record, Stand
+from gateway.resume.tests.marks import lane, mark
+from gateway.resume.tests.marks import token as make_token
 from gateway.session import Limits
+from gateway.stream import Stream
 from gateway.streams import Streams
 from metering.emit import Emitter
 from metering.requests import parse as parse_request
@@ -51,13 +58,15 @@ class HandLink:
         self.open_now: set[str] = set()
         self.receiver: Any = None
 
-    async def open(self, stream: str, owner: Owner, options: StreamOptions, receiver: Any) -> Placement:
+    async def open(
+        self, stream: str, owner: Owner, options: StreamOptions, receiver: Any, epoch: int = 1, **_: Any
+    ) -> Placement:
         self.receiver = receiver
         self.asked.set()
         await self.gate.wait()
         self.open_now.add(stream)
-        opened = Opened(stream=stream, epoch=1, worker="hand", model="m", version="1", arch="a")
-        return Placement(stream, 1, "worker.hand", opened)
+        opened = Opened(stream=stream, epoch=epoch, worker="hand", model="m", version="1", arch="a")
+        return Placement(stream, epoch, "worker.hand", opened)
 
     def send(self, address: str, items: Iterable[ToWorker]) -> None:
         self.sent += items
@@ -75,7 +84,7 @@ class HandLink:
 class Socket:
     """What Daphne is to a consumer."""
 
-    def __init__(self, house: Process) -> None:
+    def __init__(self, house: Process, more: str = "") -> None:
         self.house = house
         self.said: list[dict[str, Any]] = []
         self.reads = asyncio.Event()
@@ -83,7 +92,7 @@ class Socket:
         self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.inbox.put_nowait({"type": "websocket.connect"})
         headers = [(b"authorization", b"Token " + SECRET.encode())]
-        scope = {"headers": headers, "query_string": b"encoding=linear16"}
+        scope = {"headers": headers, "query_string": b"encoding=linear16" + more.encode()}
         self.task = asyncio.ensure_future(consumers.ListenConsumer()(scope, self.inbox.get, self._send))
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -273,3 +282,112 @@ async def test_a_stream_that_was_accepted_is_told_in_the_request_log_and_a_refus
     assert (entry["outcome"], entry["path"], entry["kind"]) == ("client_left", "/v1/listen", "live")
     assert (entry["tenant"], entry["key"]) == (str(GRANT.tenant_id), str(GRANT.key_id))
     assert parse_request(entry).request_id == entry["request_id"]
+
+
+# ---- coming back
+
+
+class Claimed(Keeper):
+    """What is shown is always good."""
+
+    def __init__(self) -> None:
+        self.logged: list[Any] = []
+        self.back: list[Resumption] = []
+        super().__init__(None, 60.0, self.logged.extend)  # type: ignore[arg-type]  # nothing is written
+
+    async def claim(self, shown: token.Token, grant: KeyGrant, last_seq: int | None) -> Resumption:
+        return Resumption(shown.stream, 2, shown.opened_at, Record(Stand(shown.mark, 0)), None, ())
+
+    def give_back(self, resumption: Resumption) -> None:
+        self.back.append(resumption)
+
+
+@pytest.fixture
+def keeper(house: Process) -> Claimed:
+    house.keeper = Claimed()
+    return house.keeper
+
+
+def accepted(message: dict[str, Any]) -> dict[bytes, bytes]:
+    return dict(message["headers"])
+
+
+async def test_the_handshake_says_how_to_come_back_where_one_can(house: Process, keeper: Claimed) -> None:
+    headers = accepted(await Socket(house).until_said("websocket.accept"))
+    shown = token.read(headers[b"stenogate-resume-token"].decode())
+    assert (shown.stream, shown.generation) == (headers[b"dg-request-id"].decode(), 1)
+    assert headers[b"stenogate-resume-from-ms"] == b"0"
+    house.keeper = None
+    assert set(accepted(await Socket(house).until_said("websocket.accept"))) == {b"dg-request-id"}
+
+
+async def test_who_comes_back_has_the_same_id_and_is_told_from_where_on(
+    house: Process, keeper: Claimed
+) -> None:
+    before = make_token(GRANT, mark=mark(3, lane(start_ms=4_000, input_ms=9_000)))
+    socket = Socket(house, f"&resume_token={token.issue(before)}")
+    headers = accepted(await socket.until_said("websocket.accept"))
+    assert headers[b"dg-request-id"] == before.stream.encode()
+    assert headers[b"stenogate-resume-from-ms"] == b"4000"
+    said = json.loads((await socket.until_said("websocket.send"))["text"])
+    assert (said["type"], said["request_id"], said["next_seq"]) == ("Resume", before.stream, 3)
+    assert token.read(said["resume_token"]).generation == 2
+
+
+async def test_who_cannot_come_back_is_told_why_in_the_handshake(house: Process, keeper: Claimed) -> None:
+    socket = Socket(house, "&resume_token=x")
+    refused = await socket.until_said("websocket.http.response.start")
+    assert refused["status"] == 400
+    body = json.loads((await socket.until_said("websocket.http.response.body"))["body"])
+    assert body["err_code"] == "resume_bad_token"
+
+
+async def test_what_was_claimed_for_nothing_is_given_back(
+    house: Process, keeper: Claimed, link: HandLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*_: Any, **__: Any) -> Placement:
+        raise NoWorker
+
+    monkeypatch.setattr(link, "open", nobody)
+    socket = Socket(house, f"&resume_token={token.issue(make_token(GRANT))}")
+    refused = await socket.until_said("websocket.http.response.start")
+    assert refused["status"] == 503
+    assert [one.generation for one in keeper.back] == [2]
+    await gone(socket, house, link)
+
+
+@pytest.mark.parametrize(("code", "for_good"), [(1000, True), (1005, True), (1001, False), (None, False)])
+async def test_who_closes_the_socket_properly_is_done_and_who_is_cut_off_is_not(
+    house: Process, keeper: Claimed, link: HandLink, code: int | None, for_good: bool
+) -> None:
+    socket = Socket(house)
+    await socket.until_said("websocket.accept")
+    socket.inbox.put_nowait({"type": "websocket.disconnect", "code": code})
+    await gone(socket, house, link)
+    assert len(keeper._parked) == (not for_good)
+    assert house.usage.waiting == for_good  # the entry of the request log
+
+
+async def test_a_client_that_left_with_much_unread_is_left_at_once(
+    house: Process, keeper: Claimed, link: HandLink
+) -> None:
+    """A socket that its client is not on any more is blocked; the one that it came back on is not."""
+    socket = Socket(house)
+    await socket.until_said("websocket.accept")
+    socket.reads.clear()
+    (stream,) = house.streams.all()
+    link.receiver.receive_from_worker(
+        Final(stream=next(iter(link.open_now)), epoch=1, index=0, start_ms=0, end_ms=1, words=())
+    )
+    assert isinstance(stream, Stream)
+    assert stream.visit is not None
+    await asyncio.sleep(0)
+    stream.visit.let_go()
+    assert len(house.streams) == 0
+    assert link.open_now == set()
+    assert len(keeper._parked) == 1
+    socket.reads.set()
+    closed = await socket.until_said("websocket.close")
+    assert (closed["code"], closed["reason"]) == (4409, "resumed_elsewhere")
+    socket.inbox.put_nowait({"type": "websocket.disconnect", "code": 4409})
+    await gone(socket, house, link)

@@ -356,3 +356,19 @@ async def test_a_link_waits_for_a_redis_that_is_not_there_yet(
     await link.start()
     assert (tries, link.alive) == (3, True)
     await link.stop()
+
+
+async def test_who_releases_a_stream_that_another_connection_has_by_now_takes_nothing_from_it(
+    pair: Pair,
+) -> None:
+    await pair.ready()
+    before, after = Ear(), Ear()
+    old = await pair.open(before)
+    new = await pair.link.open("s", OWNER, StreamOptions(), after, epoch=7)
+    pair.link.release(old.address, "s", old.epoch)
+    final = Final(stream="s", epoch=7, index=0, start_ms=0, end_ms=1, words=())
+    await pair.worker.say(final)
+    await after.something()
+    assert (before.items, after.items) == ([], [final])
+    pair.link.release(new.address, "s", new.epoch)
+    assert pair.link.active == 0

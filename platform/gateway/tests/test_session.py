@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from gateway.errors import AccessRefused, BadMessage, ClientTooSlow, EngineFailed, WorkerLost
+from gateway.errors import AccessRefused, BadMessage, ClientTooSlow, EngineFailed, StreamError, WorkerLost
 from gateway.events import (
     Close,
     Finalize,
@@ -349,3 +349,32 @@ def test_other_streams_are_nobodys() -> None:
     s = session()
     s.receive_from_worker(Final(stream="t", epoch=1, index=0, start_ms=0, end_ms=1, words=words("theirs")))
     assert said(s) == []
+
+
+def test_a_final_that_waited_for_its_flush_is_said_when_the_client_is_gone() -> None:
+    """To its own server, or to the client when it comes back."""
+    s = session()
+    hear(s, SECOND)
+    s.receive(Finalize(), 0)
+    s.receive_from_worker(final(0, "one"))
+    assert said(s) == []
+    s.receive_disconnect()
+    (message,) = said(s)
+    assert isinstance(message, Transcript)
+    assert message.words[0].text == "one"
+
+
+def test_a_session_that_goes_on_elsewhere_says_that_and_no_more() -> None:
+    s = session()
+    hear(s, SECOND)
+    s.receive_from_worker(final(0, "one"))
+    s.receive_from_worker(Progress(stream="s", epoch=1, processed=8_000, confirmed=0, speech_end=0))
+    s.part(StreamError())
+    s.receive_from_worker(final(1, "two"))
+    (problem,) = said(s)
+    assert isinstance(problem, Problem)
+    assert s.close_to_send == Close(4000, "stream_error")
+    assert isinstance(to_worker(s)[-1], Abort)
+    assert [(part.from_ms, part.to_ms) for part in s.usage_to_record()] == [(0, 500)]
+    s.part(StreamError())  # once more changes nothing but what is said last
+    assert to_worker(s) == []

@@ -33,7 +33,7 @@ async def over(client: Client, stream: Stream) -> Summary:
     await stream.obey(CloseStream())
     ended(stream)
     *_, summary = client.hear(stream)
-    stream.finish(Close(1000))
+    stream.leave(1000)
     assert isinstance(summary, Summary)
     return summary
 

@@ -234,7 +234,7 @@ class Stream:
         if self.visit is not None and self.session.state is State.OPEN:
             self._keep_what_is_decoded()
         self.session.receive_disconnect()
-        self.finish(Close(1006))
+        self.finish(self.session.close_to_send or Close(1006))
 
     def _keep_what_is_decoded(self) -> None:
         """As far as that can be done at once. What is not here a client that comes back sends again."""

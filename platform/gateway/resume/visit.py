@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gateway.stream import Stream
 
 # A client that closes its socket so has said that it is done.
-FOR_GOOD = (1000, 1005)
+DONE = 1000
+FOR_GOOD = (DONE, 1005)
 
 
 def lanes_of(
@@ -111,8 +112,9 @@ class Visit:
         error = self._stream.session.error
         if isinstance(error, ResumedElsewhere):
             return True  # it is another connection's
-        # Whoever was told to come back may well close the socket.
-        if error.resumable if error is not None else close.code == 1006 and not for_good:
+        # Whoever was told to come back may well close the socket; whoever was told the end, and does not, may
+        # not have heard it.
+        if error.resumable if error is not None else not for_good:
             self._keeper.left(self, self._stream.session.lanes)
             return True
         self._keeper.ended(self)

@@ -135,16 +135,43 @@ async def test_what_ended_it_says_whether_it_may_be_come_back_to(
         assert len(here.logged) == 1
 
 
-async def test_a_stream_that_ended_well_is_over(make: Make) -> None:
+async def test_a_stream_that_ended_well_is_over_when_the_client_has_closed_it(make: Make) -> None:
     here, client = make(), Client()
     stream = await client.come(here)
     await stream.obey(CloseStream())
     ended(stream)
     assert isinstance(client.hear(stream)[-1], Summary)
-    stream.finish(Close(1000))
+    stream.leave(1000)
     assert [one.outcome for one in here.logged] == ["done"]
     with pytest.raises(ResumeLate):
         await client.come(here)
+
+
+async def test_who_was_cut_off_before_the_last_words_came_may_hear_them_again(make: Make) -> None:
+    here, client = make(), Client()
+    stream = await client.come(here)
+    await stream.hear(SECOND * 2)
+    await stream.obey(CloseStream())
+    final(stream, "last words", 0, 1900)
+    ended(stream)
+    while stream.next_message() is not None:
+        pass  # and nothing of it arrives
+    stream.leave(1006)
+    assert here.logged == []
+
+    again = await client.come(here, "last_seq=-1")
+    welcome, _ = client.hear(again)
+    assert isinstance(welcome, Welcome)
+    assert welcome.resume_from_ms == 2000
+    assert client.said == ["last words"]
+    await again.obey(CloseStream())
+    ended(again)
+    (summary,) = client.hear(again)
+    assert isinstance(summary, Summary)
+    assert (summary.audio_ms, summary.billed_ms) == (2000, 2000)
+    again.leave(1000)
+    assert [(one.outcome, one.billed_ms) for one in here.logged] == [("done", 2000)]
+    assert [(one.from_ms, one.to_ms) for one in here.metered] == [(0, 2000)]
 
 
 async def test_a_stream_on_hold_that_is_being_wound_up_needs_a_key_that_is_good(make: Make) -> None:

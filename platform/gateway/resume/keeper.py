@@ -86,7 +86,7 @@ class _Open:
         stream = self.stream
         new = _sealed(stream.id, (told for told in record.finals if told.seq >= self.written_seq))
         entry = msgspec.json.encode(stream.log_entry())
-        stand = state.encode(record.stand)
+        stand = seal(state.encode(record.stand), stream.id)
         return Save(stream.id, stream.generation, held, stand, entry, new, len(record.finals))
 
 
@@ -257,7 +257,7 @@ class Keeper:
             until = self._clock() + self.window_s
             self._park(resumption.stream, Parked(generation, resumption.lanes, record, until))
         finals = _sealed(resumption.stream, record.finals)
-        stand = state.encode(record.stand)
+        stand = seal(state.encode(record.stand), resumption.stream)
         self._tell(Save(resumption.stream, generation, False, stand, b"", finals, len(finals)))
 
     # ---- writing
@@ -343,10 +343,10 @@ class Keeper:
 def _known(claimed: Claimed, token: Token) -> Record:
     """How far the stream is, where its audio is not here."""
     alone = Stand(token.mark, token.mark.next_seq)
-    if not claimed.stand:
+    if (stand := unseal(claimed.stand, token.stream)) is None:
         return Record(alone)
     finals = (unseal(final, token.stream) for final in claimed.finals)
-    record = state.record(claimed.stand, (final for final in finals if final is not None))
+    record = state.record(stand, (final for final in finals if final is not None))
     # The last finals may have been said after the last that was written.
     return record if record.mark.next_seq >= token.mark.next_seq else Record(alone, record.finals)
 

@@ -142,7 +142,7 @@ class Keeper:
             await end([self._task])
         try:
             await self._write()
-        except AWAY as error:
+        except Exception as error:  # whatever it is: usage is still to be handed over after this
             log.warning("streams that may be resumed: stopped without a last word: %s", type(error).__name__)
             left = [one.entry for one in self._leaving.values() if isinstance(one, Save)]
             self._log(left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from gateway.resume.errors import (
     ResumeConflict,
     ResumedElsewhere,
 )
+from gateway.resume.state import EPOCHS
 from gateway.resume.tests.returning import SECOND, Client, Make, final, left
 from wire.messages import Abort, Flush, Flushed
 
@@ -141,3 +143,18 @@ async def test_audio_that_a_thread_still_decodes_is_not_finished_beside_it(
     welcome = client.hear(again)[0]
     assert isinstance(welcome, Welcome)
     assert welcome.resume_from_ms * 16 == again.session.lanes[0].sent == here.link.given()[-1][1]
+
+
+async def test_each_connection_has_epochs_of_its_own(make: Make) -> None:
+    """A worker takes only a newer one than it has, and two connections may not know of each other."""
+    here, there, client = make(), make(), Client()
+    for house in (here, there) * 3:
+        stream = await client.come(house)
+        await left(stream)
+        await house.keeper._write()
+    first, second = ([epoch for epoch, *_ in house.link.opened] for house in (here, there))
+    in_turn = [epoch for both in zip(first, second, strict=True) for epoch in both]
+    assert in_turn[0] == 1
+    between = [later - before for before, later in itertools.pairwise(in_turn[1:])]
+    assert between == [EPOCHS] * 4
+    assert in_turn[1] == 2 * EPOCHS + 1

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
+from django.db.models import Max
 from django.utils import timezone
 
 from metering import models
@@ -17,19 +18,44 @@ from tenants.scope import tenant_scope
 
 # A clock that is far wrong must not carry a charge into another age; `recording` does the same with usage.
 OLDEST, AHEAD = datetime(2020, 1, 1, tzinfo=UTC), timedelta(minutes=5)
+# How streams end whose client may have gone on with them in another region.
+CUT_OFF = ("client_left", "region_draining", "stream_error")
 
 
 def record_requests(requests: Iterable[Request]) -> None:
-    """Store each entry of the request log once; the first that comes stays."""
+    """Store each entry of the request log once; the first that comes stays. What a region says of a stream
+    that goes on in another one is not the last word of it: that comes from there."""
     # In order, so that two who store the same entries wait for each other in one direction only.
     ordered = sorted(requests, key=lambda request: (request.tenant, request.request_id))
     for tenant, group in groupby(ordered, key=lambda request: request.tenant):
         tenant_id = UUID(tenant)
         with tenant_scope(tenant_id):
-            rows = [_request_row(request) for request in group]
+            rows = _last_words(tenant_id, [_request_row(request) for request in group])
             models.Request.objects.bulk_create(rows, ignore_conflicts=True)
             _look_for_minimum(tenant_id, [row.request_id for row in rows])
             expect(tenant_id, [row.request_id for row in rows])
+
+
+def _last_words(tenant_id: UUID, rows: list[models.Request]) -> list[models.Request]:
+    """Without those of streams of which the last that was heard was heard elsewhere."""
+    streams = {
+        stream: row
+        for row in rows
+        if row.outcome in CUT_OFF
+        for stream in (row.request_id, *(f"{row.request_id}.{channel}" for channel in range(row.channels)))
+    }
+    if not streams:
+        return rows
+    heard = models.UsageEvent.objects.filter(tenant_id=tenant_id, stream__in=streams)
+    last: dict[str, tuple[int, str]] = {}
+    for stream, region, until in heard.values_list("stream", "region").annotate(Max("to_ms")):
+        request_id = streams[stream].request_id
+        last[request_id] = max(last.get(request_id, (0, "")), (until, region))
+    return [
+        row
+        for row in rows
+        if row.outcome not in CUT_OFF or last.get(row.request_id, (0, row.region))[1] == row.region
+    ]
 
 
 def _look_for_minimum(tenant_id: UUID, request_ids: list[str]) -> None:

@@ -49,3 +49,24 @@ def test_a_clock_that_is_far_wrong_carries_no_minimum_into_another_age(
         ("adjustment", Decimal("0.007"), "2026-10"),
     ]
     assert proved(acme)
+
+
+@pytest.mark.parametrize("outcome", ["client_left", "region_draining", "stream_error", "done"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_of_a_stream_that_goes_on_in_another_region_the_last_word_comes_from_there(
+    acme: Any, outcome: str, channels: int
+) -> None:
+    stream = "s" if channels == 1 else "s.1"
+    record(
+        [
+            usage(acme, 0, 3000, stream=stream, region="eu"),
+            usage(acme, 3000, 9000, stream=stream, region="us"),
+        ]
+    )
+    ended = {"started_at": NOW.isoformat(), "ended_at": NOW.isoformat(), "channels": channels}
+    record_requests([request(acme, "s", outcome=outcome, region="eu", billed_ms=3000, **ended)])
+    record_requests([request(acme, "t", outcome=outcome, region="eu", billed_ms=3000, **ended)])
+    record_requests([request(acme, "s", outcome="client_left", region="us", billed_ms=9000, **ended)])
+    with tenant_scope(acme.tenant.id):
+        found = {row.request_id: (row.region, row.billed_ms) for row in Request.objects.all()}
+    assert found == {"s": ("eu", 3000) if outcome == "done" else ("us", 9000), "t": ("eu", 3000)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import wave
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,10 +41,14 @@ def pcm(name: str) -> tuple[bytes, int]:
         return file.readframes(file.getnframes()), file.getframerate()
 
 
+@cache
 def samples(name: str, rate: int = 16_000) -> NDArray[np.float32]:
+    """To be read: it is everybody's."""
     data, recorded_at = pcm(name)
     heard = np.frombuffer(data, "<i2").astype(np.float32) / 32768
-    return np.asarray(soxr.resample(heard, recorded_at, rate), np.float32)
+    resampled = np.asarray(soxr.resample(heard, recorded_at, rate), np.float32)
+    resampled.flags.writeable = False
+    return resampled
 
 
 def word_error_rate(reference: str, heard: str) -> float:

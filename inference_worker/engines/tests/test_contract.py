@@ -45,13 +45,27 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 @pytest.fixture
 def speech(engine: Engine) -> Samples:
-    """Six short sentences with pauses, such as the engine understands."""
-    return spoken.some(6) if engine.info.name == "nemo" else beckett()
+    return speech_for(engine.info.name)
+
+
+def speech_for(engine: str) -> Samples:
+    """A few short sentences with pauses, such as the engine understands."""
+    return spoken.some(4) if engine == "nemo" else recordings.samples("beckett.wav")
+
+
+@pytest.fixture
+def plain(engine: Engine) -> Heard:
+    """What another one of its kind says to the same speech, alone and undisturbed."""
+    return undisturbed(engine.info.name)
 
 
 @cache
-def beckett() -> Samples:
-    return recordings.samples("beckett.wav")
+def undisturbed(engine: str, **options: object) -> Heard:
+    other = ENGINES[engine]()
+    try:
+        return listen(other, speech_for(engine), **options)
+    finally:
+        other.shut_down()
 
 
 def said(heard: Heard) -> list[tuple[str, int, int]]:
@@ -81,7 +95,7 @@ def test_all_audio_is_processed_exactly_whatever_its_length(
 
 
 def test_the_watermarks_never_go_back_nor_past_the_audio(engine: Engine, speech: Samples) -> None:
-    heard = listen(engine, speech, interim_results=True)
+    heard = undisturbed(engine.info.name, interim_results=True)
     marks = [(output.processed, output.confirmed) for output in heard.outputs]
     assert all(confirmed <= processed <= len(speech) for processed, confirmed in marks)
     assert [processed for processed, _ in marks] == sorted(processed for processed, _ in marks)
@@ -140,16 +154,16 @@ def test_speech_starts_once_before_its_words_and_ends_once_after_them(
     assert all(u.split()[0] == "starts" and set(u.split()[1:]) == {"words"} for u in utterances[:-1])
 
 
-def test_audio_is_confirmed_only_once_it_is_in_a_final(engine: Engine, speech: Samples) -> None:
+def test_audio_is_confirmed_only_once_it_is_in_a_final(plain: Heard) -> None:
     confirmed = 0
-    for output in listen(engine, speech).outputs:
+    for output in plain.outputs:
         for final in output.hypotheses:
             assert final.words[0].start_ms * MS >= confirmed - MS
         confirmed = output.confirmed
 
 
 def test_words_lie_in_their_final_and_times_never_go_back(engine: Engine, speech: Samples) -> None:
-    heard = listen(engine, speech, interim_results=True)
+    heard = undisturbed(engine.info.name, interim_results=True)
     assert heard.text
     before = 0
     for final in heard.finals:
@@ -163,27 +177,29 @@ def test_words_lie_in_their_final_and_times_never_go_back(engine: Engine, speech
             before = word.end_ms
 
 
-def test_a_stream_that_began_elsewhere_keeps_its_positions(engine: Engine, speech: Samples) -> None:
-    here, there = listen(engine, speech), listen(engine, speech, start=100 * SAMPLE_RATE)
+def test_a_stream_that_began_elsewhere_keeps_its_positions(
+    engine: Engine, speech: Samples, plain: Heard
+) -> None:
+    there = listen(engine, speech, start=100 * SAMPLE_RATE)
     assert there.outputs[-1].processed == 100 * SAMPLE_RATE + len(speech)
     assert min(output.confirmed for output in there.outputs) >= 100 * SAMPLE_RATE
     if engine.info.name != "scripted":  # what that says depends on the position
-        assert said(there) == [(text, start + 100_000, end + 100_000) for text, start, end in said(here)]
+        assert said(there) == [(text, start + 100_000, end + 100_000) for text, start, end in said(plain)]
 
 
-def test_without_interim_results_there_are_finals_alone_and_the_same(engine: Engine, speech: Samples) -> None:
-    without, with_ = listen(engine, speech), listen(engine, speech, interim_results=True)
-    assert not without.partials
-    assert said(without) == said(with_)
+def test_without_interim_results_there_are_finals_alone_and_the_same(engine: Engine, plain: Heard) -> None:
+    assert not plain.partials
+    assert said(plain) == said(undisturbed(engine.info.name, interim_results=True))
 
 
-def test_recorded_audio_in_long_rows_is_heard_like_any_other(engine: Engine, speech: Samples) -> None:
+def test_recorded_audio_in_long_rows_is_heard_like_any_other(
+    engine: Engine, speech: Samples, plain: Heard
+) -> None:
     size = engine.info.chunk_samples
-    expected = listen(engine, speech)
     engine.open(0, StreamOptions(recorded=True), 0)
     assert engine.info.bulk_chunks > 1
     heard = run(engine, chunks(0, speech, engine.info.bulk_chunks * size))
-    assert [final.words for final in heard.finals] == [final.words for final in expected.finals]
+    assert [final.words for final in heard.finals] == [final.words for final in plain.finals]
     assert heard.outputs[-1].processed == len(speech)
 
 
@@ -213,7 +229,9 @@ def test_a_flush_is_answered_once_with_its_finals_before_it(engine: Engine, spee
             assert all(start * MS >= flush.processed - MS for start in starts)
 
 
-def test_a_reused_slot_shows_nothing_of_the_stream_before(engine: Engine, speech: Samples) -> None:
+def test_a_reused_slot_shows_nothing_of_the_stream_before(
+    engine: Engine, speech: Samples, plain: Heard
+) -> None:
     engine.open(0, StreamOptions(interim_results=True), 0)
     for row in list(chunks(0, speech, engine.info.chunk_samples))[:20]:
         engine.step([row])
@@ -224,14 +242,17 @@ def test_a_reused_slot_shows_nothing_of_the_stream_before(engine: Engine, speech
     assert heard.outputs[-1].processed == 4000
     assert all(output.speech_started_ms is None for output in heard.outputs)
     engine.close(0)
-    assert said(listen(engine, speech)) == said(listen(engine, speech, slot=1))
+    assert said(listen(engine, speech)) == said(plain)
 
 
-def test_streams_in_one_batch_do_not_change_one_another(engine: Engine, speech: Samples) -> None:
-    alone = [listen(engine, audio) for audio in (speech, speech[SAMPLE_RATE:], speech[::-1].copy())]
+def test_streams_in_one_batch_do_not_change_one_another(
+    engine: Engine, speech: Samples, plain: Heard
+) -> None:
+    others = (speech[SAMPLE_RATE:], speech[::-1].copy())
+    alone = [plain, *(listen(engine, audio) for audio in others)]
     waiting = {
         slot: list(chunks(slot, audio, engine.info.chunk_samples))
-        for slot, audio in enumerate((speech, speech[SAMPLE_RATE:], speech[::-1].copy()))
+        for slot, audio in enumerate((speech, *others))
     }
     for slot in waiting:
         engine.open(slot, StreamOptions(interim_results=True), 0)
@@ -242,10 +263,11 @@ def test_streams_in_one_batch_do_not_change_one_another(engine: Engine, speech: 
     assert [said(heard[slot]) for slot in waiting] == [said(one) for one in alone]
 
 
-def test_a_step_without_rows_and_another_warm_up_change_nothing(engine: Engine, speech: Samples) -> None:
+def test_a_step_without_rows_and_another_warm_up_change_nothing(
+    engine: Engine, speech: Samples, plain: Heard
+) -> None:
     assert engine.step([]).outputs == []
     engine.warm_up()
-    expected = said(listen(engine, speech))
     engine.open(0, StreamOptions(), 0)
     heard: dict[int, Heard] = {}
     for number, row in enumerate(chunks(0, speech, engine.info.chunk_samples)):
@@ -254,7 +276,7 @@ def test_a_step_without_rows_and_another_warm_up_change_nothing(engine: Engine, 
         if number == 10:
             engine.warm_up()
     settle(engine, heard)
-    assert said(heard[0]) == expected
+    assert said(heard[0]) == said(plain)
 
 
 def test_a_slot_may_be_closed_in_any_state(engine: Engine, speech: Samples) -> None:

@@ -223,7 +223,7 @@ def test_no_partial_comes_for_silence(endpointing_ms: int | None) -> None:
 def test_partials_grow_while_somebody_speaks() -> None:
     clock = [0.0]
     engine = MoonshineEngine(1, model=model(), clock=lambda: clock[0])
-    heard = paced(clock, engine, two_cities()[: 10 * SAMPLE_RATE], interim_results=True)
+    heard = paced(clock, engine, two_cities()[: 6 * SAMPLE_RATE], interim_results=True)
     before_the_final = []
     for hypothesis in heard.hypotheses:
         if hypothesis.is_final:

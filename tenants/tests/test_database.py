@@ -90,6 +90,7 @@ def test_an_owner_who_may_not_create_roles_is_told_what_to_have_run(lesser_owner
     url, admin = lesser_owner
     refused = migrate(url, "lesser_app")
     assert refused.returncode != 0
+    assert "may not create the roles that row-level security needs" in refused.stderr
     assert by_hand("lesser_owner").replace("stenogate_app", "lesser_app") in refused.stderr
     admin.execute(by_hand("lesser_owner").replace("stenogate_app", "lesser_app"))
     done = migrate(url, "lesser_app")

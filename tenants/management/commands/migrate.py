@@ -11,6 +11,7 @@ from tenants.database import as_owner
 
 
 class Command(migrate.Command):
-    def handle(self, *args: Any, **options: Any) -> None:
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        # Its checks ask the database before it begins, when the roles may not be there yet.
         with as_owner(connections[options["database"]]):
-            super().handle(*args, **options)
+            return super().execute(*args, **options)

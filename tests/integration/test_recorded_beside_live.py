@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 SLOTS = 20
 RECORDED = 10  # RECORDED_SHARE of them, by default
 MULAW = "?encoding=mulaw&sample_rate=8000"
-LONG = b"\x55" * 8_000 * 60 * 19
+LONG = b"\x55" * 8_000 * 60 * 4
 
 
 def room(stack: Stack) -> int:

@@ -19,7 +19,7 @@ from tests.receiver import Answer, receiver
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 MULAW = "/v1/listen?encoding=mulaw&sample_rate=8000"
-LONG = b"\x55" * 8_000 * 60 * 19
+LONG = b"\x55" * 8_000 * 60 * 4
 FORM = "Content-Type: multipart/form-data; boundary=b"
 
 

@@ -6,6 +6,7 @@ there in every test in which Acme is: nothing of hers may be seen or touched.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,12 @@ from hypothesis import settings
 # `make test only='PATH --hypothesis-profile=default'`.
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.load_profile("same")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported until now stays: to look for garbage in it, again and again, takes longer than any
+    test."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,9 +94,9 @@ def _household(name: str, owner: str) -> Household:
 
     user = User.objects.create_user(f"{owner}@{name}.example")
     tenant = services.create_tenant(name.capitalize(), name, owner=user)
-    project = services.create_project(tenant, "Calls")
-    key, secret = services.issue_key(project, name="Server")
-    with tenant_scope(tenant.id):
+    with tenant_scope(tenant.id):  # one, since each service enters its own where there is none
+        project = services.create_project(tenant, "Calls")
+        key, secret = services.issue_key(project, name="Server")
         member = Member.objects.select_related("user").get(user=user)
     return Household(tenant, member, project, key, secret)
 

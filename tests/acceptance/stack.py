@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ops.local import ports
+from tests.acceptance import migrated
 from tests.acceptance.shell import Shells
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,7 @@ def running_stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
             "WORKER_PORT": str(worker),
             **(settings or {}),
         }
+        migrated.lend(folder / "var" / "postgres")
         process = subprocess.Popen(
             [sys.executable, "-m", "ops.local", "run", "--var", str(folder / "var")],
             cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import io
 import re
 import threading
 import warnings
+import wave
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,15 @@ TIME = r"\d\d:\d\d:\d\d"
 
 def audio(name: str) -> bytes:
     return recordings.path(name).read_bytes()
+
+
+def beginning(name: str, ms: int) -> bytes:
+    pcm, rate = recordings.pcm(name)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as target:
+        target.setparams((1, 2, rate, 0, "NONE", ""))
+        target.writeframes(pcm[: 2 * (rate * ms // 1000)])
+    return file.getvalue()
 
 
 def milliseconds(name: str) -> int:
@@ -243,9 +253,10 @@ def test_twenty_recordings_at_once_do_not_silence_a_live_stream(
     media: Any, stack: Stack, acme: Tenant
 ) -> None:
     heard: list[str] = []
+    begins = beginning(BECKETT, ms=4_500)
 
     def transcribe() -> None:
-        answer = media.transcribe_file(request=audio(BECKETT))
+        answer = media.transcribe_file(request=begins)
         heard.append(answer.results.channels[0].alternatives[0].transcript)
 
     threads = [threading.Thread(target=transcribe) for _ in range(20)]
@@ -258,4 +269,5 @@ def test_twenty_recordings_at_once_do_not_silence_a_live_stream(
     assert is_right(BECKETT, live.transcript)
     assert live.close_code == 1000
     assert len(heard) == 20
-    assert all(is_right(BECKETT, text) for text in heard)
+    expected = "Ever tried. Ever failed. No matter."
+    assert all(recordings.word_error_rate(expected, text) <= MAX_WORD_ERROR_RATE for text in heard), heard

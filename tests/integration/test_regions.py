@@ -28,6 +28,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ops.local.regions_demo import LIVE, QUERY, Demo, finish
 from ops.local.regions_demo import main as regions_demo
+from tests.acceptance import migrated
 from tests.acceptance.sdk import DeepgramClient, DeepgramClientEnvironment
 from tests.acceptance.shell import Shells
 from tests.acceptance.stack import OURS, ROOT, START_SECONDS, STOP_SECONDS, wait_for
@@ -48,13 +49,19 @@ class Tap(threading.Thread):
         self._line = socket.create_connection(("127.0.0.1", port))
         self._line.sendall(b"MONITOR\r\n")
         self._raw = bytearray()
+        self._ending = False
         self.start()
 
     def run(self) -> None:
-        while piece := self._line.recv(65536):
-            self._raw += piece
+        try:
+            while piece := self._line.recv(65536):
+                self._raw += piece
+        except ConnectionResetError:  # it was about to say more when we left
+            if not self._ending:
+                raise
 
     def end(self) -> None:
+        self._ending = True
         self._line.shutdown(socket.SHUT_RDWR)
         self.join(10)
         self._line.close()
@@ -112,6 +119,7 @@ def three() -> Iterator[Three]:
     with ExitStack() as leaving:
         folder = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="stenogate-")))
         folder.chmod(0o755)
+        migrated.lend(folder / "var" / "regions" / "postgres")
         output = leaving.enter_context((folder / "output.txt").open("wb"))
         environ = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         process = subprocess.Popen(
@@ -124,7 +132,13 @@ def three() -> Iterator[Three]:
         assert process.poll() is None, (folder / "output.txt").read_text()[-4000:]
         shells = Shells()
         leaving.callback(shells.close)
-        yield Three(folder, shells)
+        three = Three(folder, shells)
+        # Each is up by itself; what room the others have they hear a moment later.
+        wait_for(
+            lambda: all(three.demo.asks("europe", name).region == "eu" for name in ("us", "ap")),
+            30, "the regions to hear of each other",
+        )  # fmt: skip
+        yield three
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

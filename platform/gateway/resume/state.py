@@ -79,10 +79,13 @@ class Record(msgspec.Struct, frozen=True):
         return self.stand.mark
 
     def said(self, channel: int) -> tuple[str, ...]:
-        """The last words of the channel's finals, where they are known."""
-        if not self.finals or self.finals[-1].seq + 1 != self.mark.next_seq:
-            return ()
-        words = [word.text for told in self.finals if told.channel == channel for word in told.words]
+        """The last words of the channel's finals, back to the first final that is not known."""
+        words: list[str] = []
+        for behind, told in enumerate(reversed(self.finals), 1):
+            if told.seq != self.mark.next_seq - behind:
+                break
+            if told.channel == channel:
+                words[:0] = (word.text for word in told.words)
         return tuple(words[-REMEMBERED_WORDS:])
 
 

@@ -54,3 +54,10 @@ def test_an_epoch_fits_where_the_usage_record_keeps_it() -> None:
 def test_what_is_no_stand_is_none(raw: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         state.record(raw, ())
+
+
+def test_words_before_a_final_that_is_not_known_are_not_the_last_ones() -> None:
+    finals = (told(1, "one"), told(2, "two"), told(4, "four"), told(5, "five"))
+    record = Record(Stand(mark(6), 0), finals)
+    assert record.said(0) == ("four", "five")
+    assert record.said(1) == ()

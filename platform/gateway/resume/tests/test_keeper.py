@@ -16,6 +16,7 @@ from gateway.resume.records import Save
 from gateway.resume.state import MAX_GENERATION, Record
 from gateway.resume.tests.keeping import GRANT, Keep, Stream, ids, refused
 from gateway.resume.tests.marks import mark, record, token
+from gateway.resume.tests.passing import pass_in
 from gateway.tests.doors import grant
 
 # ---- here and elsewhere
@@ -263,11 +264,11 @@ async def test_who_does_not_get_in_may_come_again(keep: Keep) -> None:
 
 
 async def test_who_is_given_back_and_never_comes_is_in_the_log_as_before(keep: Keep) -> None:
-    here = keep(0.05)
+    here = keep()
     stream = here.open()
     here.left(stream, ())
     here.give_back(await here.come(stream))
     await here.write()
-    await asyncio.sleep(0.06)
+    await pass_in(here.records, 61)
     await here.reap()
     assert ids(here.logged) == [stream.id]

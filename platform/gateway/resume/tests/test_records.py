@@ -13,6 +13,7 @@ import pytest
 from gateway import valkey
 from gateway.resume import records
 from gateway.resume.records import ALONE, Answer, Claimed, End, Kept, Records, Save
+from gateway.resume.tests.passing import pass_in
 
 DEADLINE_S = 5.0
 Make = Callable[..., Records]
@@ -87,14 +88,11 @@ async def test_who_has_the_newest_token_takes_it_over_at_once_and_who_has_an_old
     assert (found.before, found.generation) == (3, 4)
 
 
-async def test_whoever_is_still_there_keeps_it_from_those_with_an_old_token(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(records, "LEASE_S", 0.5)
+async def test_whoever_is_still_there_keeps_it_from_those_with_an_old_token(make: Make) -> None:
     kept = make()
     await kept.tell([save(2, held=True)])
-    for _ in range(11):
-        await asyncio.sleep(0.05)
+    for _ in range(3):
+        await pass_in(kept, records.LEASE_S - 1)
         assert (await claim(kept, 1)).answer is Answer.CONFLICT
         assert await kept.tell([save(2, held=True)]) == [Kept.YES]
 
@@ -123,10 +121,10 @@ async def test_a_stream_that_has_ended_is_over_in_whatever_order_it_is_heard_of(
 
 
 async def test_who_comes_after_the_window_is_late_and_the_log_is_told_once(make: Make) -> None:
-    one, other = make(0.25), make(0.25)
+    one, other = make(), make()
     await one.tell([save(entry=b"whose")])
     assert await one.reap(10) == {}  # not before
-    await asyncio.sleep(0.26)
+    await pass_in(one, 61)
     found = await asyncio.gather(*(kept.reap(10) for kept in (one, other)))
     assert sorted(found, key=len) == [{}, {"s": b"whose"}]
     assert (await claim(one, alone=True)).answer is Answer.LATE
@@ -135,12 +133,12 @@ async def test_who_comes_after_the_window_is_late_and_the_log_is_told_once(make:
     assert not await one._redis.hexists(one._keys("s")[0], "entry")
 
 
-async def test_who_comes_back_in_time_is_in_no_log(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "LEASE_S", 5.0)
-    kept = make(0.1)
+async def test_who_comes_back_in_time_is_in_no_log(make: Make) -> None:
+    kept = make()
     await kept.tell([save()])
+    await pass_in(kept, 59)
     await claim(kept)
-    await asyncio.sleep(0.15)
+    await pass_in(kept, 59)
     assert await kept.reap(10) == {}
     await kept.tell([End("s", 2)])
     assert await kept.reap(10) == {}
@@ -243,13 +241,10 @@ async def test_words_are_gone_with_the_time_to_come_back(make: Make) -> None:
     assert not await kept._redis.hexists(record, "stand")
 
 
-async def test_a_claim_whose_answer_was_lost_is_repeated_when_its_lease_is_over(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(records, "LEASE_S", 0.3)
+async def test_a_claim_whose_answer_was_lost_is_repeated_when_its_lease_is_over(make: Make) -> None:
     kept = make()
     await kept.tell([save()])
     await claim(kept)
     assert (await claim(kept)).answer is Answer.CONFLICT
-    await asyncio.sleep(0.31)
+    await pass_in(kept, records.LEASE_S)
     assert (await claim(kept)).generation == 3

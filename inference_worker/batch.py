@@ -23,6 +23,14 @@ class Batch:
     def all_live(self) -> bool:
         return all(stream.live for stream, _ in self.riders)
 
+    @property
+    def any_live(self) -> bool:
+        return any(stream.live for stream, _ in self.riders)
+
+    def waited(self, now: float) -> list[float]:
+        """How long those have waited who speak now; nobody waits for what was sent ahead."""
+        return [max(0.0, now - since) for stream, since in self.riders if stream.timed]
+
 
 def log_timings(batch: Batch, routed: float) -> None:
     """A line for each chunk: when it was complete, given to the engine, back, and on its way to the gateway.
@@ -33,7 +41,7 @@ def log_timings(batch: Batch, routed: float) -> None:
             stream=stream.id,
             until_sample=stream.taken,
             rows=len(batch.rows),
-            t_buffered=round(since, 6),
+            t_buffered=round(min(since, batch.began), 6),
             t_batch_start=round(batch.began, 6),
             t_gpu_done=round(batch.done, 6),
             t_routed=round(routed, 6),

@@ -102,7 +102,7 @@ class EngineRoom:
     def _account(self, batch: Batch, outcome: Outcome) -> None:
         telemetry, now = self._telemetry, self._clock()
         for rows, seconds in outcome.steps:
-            telemetry.stepped(rows, self.info.bucket(rows), seconds)
+            telemetry.stepped(rows, self.info.bucket(rows), seconds, batch.any_live)
         if self._drift.factor and batch.all_live:
             for rows, seconds in outcome.steps:
                 self._drift.add(rows, seconds, now)

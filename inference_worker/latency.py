@@ -14,7 +14,8 @@ SAMPLES_PER_MS = SAMPLE_RATE // 1000
 def observe(stream: Stream, output: Output, now: float, telemetry: Telemetry) -> None:
     """What `output` says of it. Times are of live audio, if it came not too long ago to be remembered."""
     telemetry.heard(output.hypotheses)
-    if not stream.timed:
+    if not stream.timed or stream.is_ahead(now):
+        stream.unanswered_speech = None
         return
     if output.speech_started_ms is not None:
         stream.unanswered_speech = output.speech_started_ms * SAMPLES_PER_MS

@@ -267,7 +267,7 @@ class Worker:
             stream.queued = False
             batch.rows.append(stream.take(chunk, 1 if stream.live else bulk, now))
             self._look_at(stream)
-        self.telemetry.queued([now - since for stream, since in batch.riders if stream.timed])
+        self.telemetry.queued(batch.waited(now))
         return batch
 
     async def _step(self, batch: Batch) -> Outcome:
@@ -294,7 +294,7 @@ class Worker:
         if self.room.breaker.open:
             self.give_up("engine_failed")
         routed = self._clock()
-        self.telemetry.answered([routed - since for stream, since in batch.riders if stream.timed])
+        self.telemetry.answered(batch.waited(routed))
         self.telemetry.audio.inc(samples / SAMPLE_RATE)
         if samples and outcome.steps:
             engine_s = sum(seconds for _, seconds in outcome.steps)

@@ -5,6 +5,7 @@ Positions are samples from the first sample of the stream, also when it began on
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import chain
@@ -20,6 +21,9 @@ MAX_FLUSHES = 1000
 REMEMBERED_ARRIVALS = 64  # some seconds of audio that went to the engine
 NO_LEASE = Lease(-1, -1)
 SCALE = np.float32(1 / 32768)
+# Audio that was sent ahead is due as it would have been spoken, or a little before: what came late once would
+# else be taken for sent ahead for the rest of its stream.
+SPOKEN_PER_S = 1.1 * SAMPLE_RATE
 
 
 class StreamError(Exception):
@@ -56,6 +60,7 @@ class Stream:
     unanswered_speech: int | None = None  # where somebody began to speak of whom nothing was said yet
 
     _pcm: bytearray = field(default_factory=bytearray)
+    _due: float = -math.inf  # when the row that was taken last was complete, and spoken
     _arrivals: deque[tuple[int, float]] = field(default_factory=deque)
     _past: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ARRIVALS))
     _flushes: deque[tuple[int, int]] = field(default_factory=deque)
@@ -113,15 +118,20 @@ class Stream:
         return within <= self.received or self._ended or bool(self._flushes and self._flushes[0][0] <= within)
 
     def since(self, chunk: int) -> float:
-        """When the row that is ready was complete. Recorded audio is sent far ahead, and so is a replay: its
-        rows wait since the one before, else it would count as overdue all the time."""
+        """When the row that is ready was complete, which is yet to come for live audio that was sent ahead.
+        Recorded audio and a replay are there at once: their rows wait since the one before, else they would
+        count as overdue all the time."""
         end = min(self.taken + chunk, self.received)
         arrived = 0.0
         for position, at in self._arrivals:
             if position >= end:
                 arrived = at
                 break
-        return arrived if self.timed else max(arrived, self.rode_at)
+        return max(arrived, self._due + chunk / SPOKEN_PER_S if self.timed else self.rode_at)
+
+    def is_ahead(self, now: float) -> bool:
+        """Whether it has heard what would not have been spoken yet, so that nobody waits for the answer."""
+        return self._due > now
 
     def arrival(self, position: int) -> float | None:
         """When the audio before `position` was here; None if it is not, or if that is too long ago."""
@@ -134,6 +144,8 @@ class Stream:
 
     def take(self, chunk: int, chunks: int = 1, now: float = 0.0) -> Row:
         """The row that is ready; of up to so many chunks where more of them wait."""
+        if self.timed:
+            self._due = self.since(chunk)
         self.rode_at = now
         size = self.received - self.taken
         if not self._ended and not self._flushes:

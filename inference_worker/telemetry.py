@@ -108,11 +108,12 @@ class Telemetry:
         )
         self.state = Gauge("worker_state", "1 for the state the worker is in.", ["state"], registry=r)
 
-    def stepped(self, rows: int, bucket: int, seconds: float) -> None:
+    def stepped(self, rows: int, bucket: int, seconds: float, live: bool = True) -> None:
         self._step.add(seconds)
         self._rows.add(rows)
         self._bucket.add(bucket)
-        self.recent_steps.add(seconds)
+        if live:  # steps of recorded audio alone are as long as they may be, and say nothing of who speaks
+            self.recent_steps.add(seconds)
 
     def queued(self, seconds: Sequence[float]) -> None:
         """Of all live rows of a step."""

@@ -61,14 +61,33 @@ def test_samples_are_floats_between_minus_one_and_one() -> None:
 def test_since_is_the_arrival_of_the_chunk_s_last_sample() -> None:
     stream = make()
     stream.audio(0, pcm(150), 1.0)
-    stream.audio(150, pcm(150), 2.0)
+    stream.audio(150, pcm(50), 2.0)
+    stream.audio(200, pcm(100), 3.0)
     waits = []
     while stream.ready(CHUNK):
         waits.append(stream.since(CHUNK))
         stream.take(CHUNK)
-    assert waits == [1.0, 2.0, 2.0]
+    assert waits == [1.0, 2.0, 3.0]
     stream.flush(1, 7.0)
     assert stream.since(CHUNK) == 7.0
+
+
+def test_what_is_sent_ahead_is_due_as_it_would_have_been_spoken() -> None:
+    """Else a client that sends faster than it speaks would make a worker look late that is not."""
+    stream, chunk = make(), 16_000
+    stream.audio(0, pcm(4 * chunk), 1.0)
+    waits, ahead = [], []
+    while stream.ready(chunk):
+        waits.append(stream.since(chunk))
+        stream.take(chunk)
+        ahead.append(stream.is_ahead(1.5))
+    assert waits == pytest.approx([1, 1 + 1 / 1.1, 1 + 2 / 1.1, 1 + 3 / 1.1])
+    assert ahead == [False, True, True, True]
+    # Somebody who speaks on is heard late when they are: from the moment at which it came.
+    stream.audio(4 * chunk, pcm(chunk), 9.0)
+    assert stream.since(chunk) == 9.0
+    stream.take(chunk)
+    assert not stream.is_ahead(9.0)
 
 
 def test_a_replay_has_waited_since_it_last_rode_and_live_audio_since_it_came() -> None:
@@ -83,6 +102,7 @@ def test_a_replay_has_waited_since_it_last_rode_and_live_audio_since_it_came() -
     # The third of them is partly new, and is taken for a replay; the one after it was here at 1.0.
     assert timed == [False, False, False, True]
     assert waits == [1.0, 2.0, 3.0, 1.0]
+    assert not stream.is_ahead(1.0)
 
 
 def test_a_replay_of_recorded_audio_is_timed_by_nobody() -> None:
@@ -101,7 +121,7 @@ def test_recorded_audio_has_waited_since_it_last_rode() -> None:
     live = make()
     live.audio(0, pcm(1000), 1.0)
     live.take(CHUNK, 1, 5.0)
-    assert live.since(CHUNK) == 1.0
+    assert live.since(CHUNK) == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_row_may_hold_several_chunks_but_whole_ones() -> None:

@@ -9,13 +9,14 @@ from inference_worker.telemetry import Telemetry
 def test_the_page_has_what_was_counted_and_two_workers_do_not_share_it() -> None:
     one, other = Telemetry(), Telemetry()
     one.stepped(3, 4, 0.02)
+    one.stepped(3, 4, 5.0, live=False)
     one.queued([0.01, 0.02])
     one.answered([0.05])
     one.refused.labels("no_capacity").inc()
     page = one.page().decode()
     assert 'worker_step_rows_bucket{le="2.0"} 0.0' in page
-    assert 'worker_step_rows_bucket{le="4.0"} 1.0' in page
-    assert "worker_bucket_rows_sum 4.0" in page
+    assert 'worker_step_rows_bucket{le="4.0"} 2.0' in page
+    assert "worker_bucket_rows_sum 8.0" in page
     assert "worker_queue_seconds_count 2.0" in page
     assert 'worker_streams_refused_total{code="no_capacity"} 1.0' in page
     assert 'worker_step_rows_bucket{le="4.0"} 0.0' in other.page().decode()

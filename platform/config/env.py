@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import cast
 
 from config import env_control, env_money, env_overload, env_recorded, env_scripted
+from config.env_control import CERTIFICATE_ADDRESSES as CERTIFICATE_ADDRESSES
 from config.env_control import CONTROL_DB_GRACE_SECONDS as CONTROL_DB_GRACE_SECONDS
 from config.env_control import KEY_CACHE_SECONDS as KEY_CACHE_SECONDS
-from config.env_money import CERTIFICATE_ADDRESSES as CERTIFICATE_ADDRESSES
 from config.env_money import GRACE_DAYS as GRACE_DAYS
 from config.env_money import INFERENCE_LOG_DATABASE_URL as INFERENCE_LOG_DATABASE_URL
 from config.env_money import INFERENCE_LOG_DIR as INFERENCE_LOG_DIR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.parsers import addresses, integer, number, optional_url, receipt_keys, text
+from config.parsers import integer, number, optional_url, receipt_keys, text
 from config.variable import Variable
 
 USAGE_EVERY_SECONDS = Variable(
@@ -56,14 +56,6 @@ PUBLIC_URL = Variable(
     optional_url("http", "https"),
     "https://stt.example.com",
     "The address that customers know this installation by, in receipts, invoices and links.",
-    "",
-)
-CERTIFICATE_ADDRESSES = Variable(
-    "CERTIFICATE_ADDRESSES",
-    addresses(16),
-    "eu.stt.example.com,us.stt.example.com:8443",
-    "Where clients are shown a TLS certificate, so that a gateway can say when each expires; 443 unless a "
-    "port is named. An https PUBLIC_URL and the addresses of regions are among them by themselves.",
     "",
 )
 RECEIPT_KEYS = Variable(

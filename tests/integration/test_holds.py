@@ -23,6 +23,7 @@ from tests.acceptance.assemblyai_sdk import streaming
 from tests.acceptance.openai_sdk import TRANSCRIPTION, transcribing
 from tests.acceptance.stack import Stack, wait_for
 from tests.acceptance.tenant import Tenant, change_account, new_key, new_tenant, usage
+from tests.integration.conftest import RECORDED_MAX_S
 from tests.integration.plain_http import line, token, wav
 from tests.integration.sockets import SECOND, refusal, rest
 from tests.receiver import receiver
@@ -203,7 +204,7 @@ answer(None)
 async def test_a_recording_under_way_is_ended_with_402(scripted_stack: Stack, held: Tenant) -> None:
     """One in the engine, one that uploads, and one whose result goes to the customer's own server."""
     query = "/v1/listen?encoding=mulaw&sample_rate=8000"
-    hour = b"\x55" * 8000 * 60 * 19
+    long = b"\x55" * 8000 * (RECORDED_MAX_S - 1)
     with receiver() as server:
         async with (
             line(scripted_stack) as hearing,
@@ -219,10 +220,10 @@ async def test_a_recording_under_way_is_ended_with_402(scripted_stack: Stack, he
             asked, status = [], 200
             async with asyncio.timeout(120):
                 while status == 200:  # one after the other, until the account is on hold
-                    await later.ask(held.key, called, headers=[f"Content-Length: {len(hour)}"], body=hour)
+                    await later.ask(held.key, called, headers=[f"Content-Length: {len(long)}"], body=long)
                     _, _, body = await later.answer(30)
                     asked.append(body)
-                    await hearing.ask(held.key, query, headers=[f"Content-Length: {len(hour)}"], body=hour)
+                    await hearing.ask(held.key, query, headers=[f"Content-Length: {len(long)}"], body=long)
                     status, _, body = await hearing.answer(60)
             assert (status, body["err_code"]) == (402, "spend_cap_reached")
             await holding

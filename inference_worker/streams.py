@@ -121,12 +121,12 @@ class Stream:
         """When the row that is ready was complete, which is yet to come for live audio that was sent ahead.
         Recorded audio and a replay are there at once: their rows wait since the one before, else they would
         count as overdue all the time."""
-        end = min(self.taken + chunk, self.received)
-        arrived = 0.0
-        for position, at in self._arrivals:
-            if position >= end:
-                arrived = at
-                break
+        whole = self.taken + chunk
+        end = min(whole, self._flushes[0][0] if self._flushes else self.received)
+        here = (at for position, at in self._arrivals if position >= end)
+        if end < whole:  # it waited for its flush, or for the end
+            here = (at for position, at in reversed(self._arrivals) if position <= end)
+        arrived = next(here, 0.0)
         return max(arrived, self._due + chunk / SPOKEN_PER_S if self.timed else self.rode_at)
 
     def is_ahead(self, now: float) -> bool:

@@ -72,6 +72,22 @@ def test_since_is_the_arrival_of_the_chunk_s_last_sample() -> None:
     assert stream.since(CHUNK) == 7.0
 
 
+def test_a_short_row_is_complete_when_it_is_flushed_or_ended() -> None:
+    stream = make()
+    stream.audio(0, pcm(50), 1.0)
+    stream.flush(1, 5.0)
+    assert stream.since(CHUNK) == 5.0
+    stream.audio(50, pcm(500), 9.0)
+    assert stream.since(CHUNK) == 5.0
+    stream.take(CHUNK)
+    stream.tokens = ()
+    for _ in range(5):
+        stream.take(CHUNK)
+    stream.audio(550, pcm(50), 10.0)
+    stream.end(12.0)
+    assert stream.since(CHUNK) == 12.0
+
+
 def test_what_is_sent_ahead_is_due_as_it_would_have_been_spoken() -> None:
     """Else a client that sends faster than it speaks would make a worker look late that is not."""
     stream, chunk = make(), 16_000

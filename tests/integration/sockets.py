@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,26 @@ async def listening(
         f"{stack.ws_url}/v1/listen?{query}", additional_headers=headers, **{"proxy": None, **options}
     ) as socket:
         yield socket
+
+
+@asynccontextmanager
+async def kept_alive() -> AsyncIterator[list[ClientConnection]]:
+    """A list for sockets that are not to be closed for saying nothing, until they are closed at the end."""
+    sockets: list[ClientConnection] = []
+
+    async def keep() -> None:
+        while True:
+            await asyncio.gather(
+                *(one.send('{"type":"KeepAlive"}') for one in sockets), return_exceptions=True
+            )
+            await asyncio.sleep(0.5)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield sockets
+    finally:
+        keeping.cancel()
+        await asyncio.gather(*(one.close() for one in sockets))
 
 
 async def refusal(

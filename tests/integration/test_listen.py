@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.acceptance.stack import Stack, wait_for
 from tests.acceptance.tenant import Tenant, new_key, usage
 from tests.integration.conftest import FAILURES_PER_MINUTE, WINDOW_S
-from tests.integration.sockets import SECOND, listening, refusal, rest, transcript
+from tests.integration.sockets import SECOND, kept_alive, listening, refusal, rest, transcript
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -83,38 +83,30 @@ async def test_an_address_with_many_bad_keys_is_told_to_wait_and_its_neighbour_i
 
 
 async def test_no_more_streams_than_there_are_slots(scripted_stack: Stack, acme: Tenant) -> None:
-    asked = await asyncio.gather(*(_hold(scripted_stack, acme.key) for _ in range(35)))
-    held = [socket for socket in asked if socket is not None]
-    try:
+    async with kept_alive() as held:
+        await asyncio.gather(*(_hold(scripted_stack, acme.key, held) for _ in range(35)))
         # Fewer than 20 at first if a slot of the test before was only just being freed.
         assert 15 <= len(held) <= 20
         async with asyncio.timeout(10):
             while len(held) < 20:
-                held.append(await _hold_when_there_is_room(scripted_stack, acme.key))
+                await _hold(scripted_stack, acme.key, held)
         status, body, headers = await refusal(scripted_stack, **token(acme.key))
         assert (status, body["err_code"]) == (503, "no_capacity")
         assert int(headers["retry-after"]) >= 1
-    finally:
-        await asyncio.gather(*(socket.close() for socket in held))
     # A client that left has left its slot.
-    async with asyncio.timeout(10):
-        socket = await _hold_when_there_is_room(scripted_stack, acme.key)
-    await socket.close()
+    async with asyncio.timeout(10), kept_alive() as held:
+        while not held:
+            await _hold(scripted_stack, acme.key, held)
 
 
-async def _hold_when_there_is_room(stack: Stack, key: str) -> Any:
-    while (socket := await _hold(stack, key)) is None:
-        pass
-    return socket
-
-
-async def _hold(stack: Stack, key: str) -> Any:
+async def _hold(stack: Stack, key: str, held: list[ClientConnection]) -> None:
+    """One more, if there is room."""
     try:
-        return await connect(f"{stack.ws_url}/v1/listen?encoding=linear16", proxy=None, **token(key))
+        url = f"{stack.ws_url}/v1/listen?encoding=linear16"
+        held.append(await connect(url, proxy=None, **token(key)))
     except InvalidStatus as refused:
         if refused.response.status_code != 503:
             raise
-        return None
 
 
 # ---- a stream
@@ -216,11 +208,13 @@ async def test_random_bytes_on_the_wire_hurt_nobody_else(
         else:
             writer.close()
     # The slots they took are free again, all of them.
-    async with asyncio.timeout(20):
-        held = [await _hold_when_there_is_room(scripted_stack, acme.key) for _ in range(20)]
-    await asyncio.gather(*(socket.close() for socket in held))
-    socket = await _hold_when_there_is_room(scripted_stack, acme.key)
-    async with socket:
+    async with asyncio.timeout(20), kept_alive() as held:
+        while len(held) < 20:
+            await _hold(scripted_stack, acme.key, held)
+    async with asyncio.timeout(20), kept_alive() as held:
+        while not held:
+            await _hold(scripted_stack, acme.key, held)
+        socket = held[0]
         await socket.send(SECOND)
         await say(socket, "CloseStream")
         messages, code, _ = await rest(socket)

@@ -17,7 +17,7 @@ from inference_worker.engines.scripted import SENTENCES, spoken
 from tests.acceptance.stack import Stack
 from tests.acceptance.tenant import Tenant
 from tests.benchmarks import storm_client
-from tests.benchmarks.load_client import TEXT, frame
+from tests.benchmarks.load_client import TEXT, Socket, frame
 from tests.benchmarks.storm_client import CLOSE_STREAM, Answer
 from tests.integration.sockets import SECOND, listening, rest, transcript
 
@@ -54,8 +54,16 @@ async def come(stack: Stack, key: str, over: asyncio.Event) -> tuple[Answer, int
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await over.wait()
-    answer.socket.send(CLOSE_STREAM)
-    return answer, await answer.socket.closed
+    return answer, await end(answer.socket)
+
+
+async def end(socket: Socket) -> int:
+    """The code that the stream ends with."""
+    socket.send(CLOSE_STREAM)
+    try:
+        return await socket.closed
+    finally:
+        socket.hang_up()
 
 
 async def test_everybody_is_let_in_or_told_when_to_come_back_and_who_is_in_hears_every_word(
@@ -101,5 +109,4 @@ async def test_who_comes_back_afterwards_is_let_in(scripted_stack: Stack, acme: 
     async with asyncio.timeout(20):
         while (answer := await knock(scripted_stack, acme.key)).socket is None:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
-    answer.socket.send(CLOSE_STREAM)
-    assert await answer.socket.closed == 1000
+    assert await end(answer.socket) == 1000

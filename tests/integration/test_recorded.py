@@ -13,13 +13,12 @@ import av
 import httpx
 import numpy as np
 import pytest
-from websockets.asyncio.client import ClientConnection
 
 from tests.acceptance.stack import Stack, wait_for
 from tests.acceptance.tenant import Tenant, new_key, revoke, usage
 from tests.integration.conftest import RECORDED_MAX_S, RECORDED_WAIT_S, UPLOAD_MAX_BYTES
 from tests.integration.plain_http import line, token, wav
-from tests.integration.sockets import SECOND, listening, rest, transcript
+from tests.integration.sockets import SECOND, kept_alive, listening, rest, transcript
 from tests.receiver import Answer, receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -249,10 +248,10 @@ async def _trickle(caller: Any) -> None:
 
 async def test_recordings_wait_for_room_and_not_for_ever(scripted_stack: Stack, acme: Tenant) -> None:
     await until(scripted_stack, streams_fewer=False)
-    async with AsyncExitStack() as held, httpx.AsyncClient(timeout=60) as client:
-        sockets = [await held.enter_async_context(listening(scripted_stack, acme.key)) for _ in range(SLOTS)]
-        talking = asyncio.create_task(_keep_alive(sockets))
-        held.callback(talking.cancel)
+    async with AsyncExitStack() as open_ones, httpx.AsyncClient(timeout=60) as client:
+        held = await open_ones.enter_async_context(kept_alive())
+        while len(held) < SLOTS:
+            held.append(await open_ones.enter_async_context(listening(scripted_stack, acme.key)))
         url, headers = scripted_stack.http_url + LISTEN, token(acme.key)
         refused = await client.post(url, headers=headers, content=wav(1))
         assert (refused.status_code, refused.json()["err_code"]) == (503, "no_capacity")
@@ -261,14 +260,8 @@ async def test_recordings_wait_for_room_and_not_for_ever(scripted_stack: Stack, 
         waiting = [asyncio.create_task(client.post(url, headers=headers, content=wav(1))) for _ in range(5)]
         await asyncio.wait(waiting, timeout=0.5)
         assert not any(task.done() for task in waiting)
-        await held.aclose()
+        await open_ones.aclose()
         assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 5
-
-
-async def _keep_alive(sockets: list[ClientConnection]) -> None:
-    while True:
-        await asyncio.gather(*(socket.send('{"type":"KeepAlive"}') for socket in sockets))
-        await asyncio.sleep(0.5)
 
 
 async def test_many_recordings_leave_live_streams_their_finals(scripted_stack: Stack, acme: Tenant) -> None:

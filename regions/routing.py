@@ -91,7 +91,7 @@ def route(
         )
 
     for region in sorted(permitted, key=preference):
-        if region.name == here and _takes_here(region):
+        if region.name == here and _takes_here(region, fresh):
             return Serve()
         if region.name != here and _takes_elsewhere(region, fresh):
             return Redirect(region.name, region.address)
@@ -101,9 +101,10 @@ def route(
     return Refuse(UNAVAILABLE, f"{states[:300]}.")
 
 
-def _takes_here(region: Region) -> bool:
-    # Before the first report of its gateways nothing is known against it.
-    return region.state == State.ACTIVE and (region.gateways == 0 or region.room > 0)
+def _takes_here(region: Region, fresh: bool) -> bool:
+    # Before the first report of its gateways nothing is known against it; and by old reports two that were
+    # full would send everybody to each other.
+    return region.state == State.ACTIVE and (not fresh or region.gateways == 0 or region.room > 0)
 
 
 def _takes_elsewhere(region: Region, fresh: bool) -> bool:

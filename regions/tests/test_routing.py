@@ -124,8 +124,12 @@ def test_old_reports_send_nobody_away_who_may_be_here_and_stop_nobody_who_may_no
     old = {name: replace(region, **SILENT) for name, region in WORLD.items()}
     assert route(old, here="us", where=EU_ONLY, fresh=False) == to("eu")
     assert route(old, here="us", where=EU_OR_US, fresh=False) == Serve()
-    full = {**WORLD, "eu": replace(WORLD["eu"], **FULL)}
+    full = {name: replace(region, **FULL) for name, region in WORLD.items()}
     assert route(full, here="us", where=EU_ONLY, fresh=False) == to("eu")
+    assert route(full, here="us", where=ANY, fresh=False) == Serve()
+    # Whoever is sent where he wishes to be stays there, and does not come back.
+    assert route(full, here="us", where=ANY, hint="eu", fresh=False) == to("eu")
+    assert route(full, here="eu", where=ANY, hint="eu", fresh=False) == Serve()
     gone = {**WORLD, "eu": replace(WORLD["eu"], state=State.DOWN)}
     assert isinstance(route(gone, here="us", where=EU_ONLY, fresh=False), Refuse)
 

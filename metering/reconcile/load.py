@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from metering.models import Reconciliation
 from metering.reconcile.compare import Entry, Log, Logs, Record, Stored, Stream
 from tenants.scope import staff_scope
 
@@ -51,6 +52,28 @@ WHERE COALESCE(l.ranges, '{}') <> COALESCE(b.charged, '{}') - COALESCE(b.credite
    OR COALESCE(b.ms, 0) <> COALESCE((SELECT sum(upper(r) - lower(r)) FROM unnest(l.ranges) r), 0)
    OR l.settled_before
 ORDER BY tenant_id, stream
+"""
+
+# Days of which something came after the last run that looked at them. What comes so late is little, and has
+# indexes of its own.
+CHANGED = """
+WITH late AS (
+    SELECT processed_at, recorded_at FROM metering_usageevent
+    WHERE processed_at >= %(start)s AND processed_at < %(end)s
+      AND recorded_at - processed_at > interval '1 day'
+    UNION ALL
+    SELECT processed_at, recorded_at FROM metering_inferencerecord
+    WHERE processed_at >= %(start)s AND processed_at < %(end)s
+      AND recorded_at - processed_at > interval '1 day'
+), came AS (
+    SELECT (processed_at AT TIME ZONE 'UTC')::date AS day, max(recorded_at) AS at FROM late GROUP BY 1
+)
+SELECT day FROM came
+WHERE NOT EXISTS (
+    SELECT FROM metering_reconciliation r
+    WHERE r.day = came.day AND r.only IS NULL AND NOT r.dry_run AND r.finished_at IS NOT NULL
+      AND r.started_at > came.at
+)
 """
 
 RECORDS = """
@@ -113,6 +136,22 @@ def unposted(only: UUID | None = None) -> list[UUID]:
 def batches(whose: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for at in range(0, len(whose), size):
         yield whose[at : at + size]
+
+
+def changed(first: date, before: date) -> set[date]:
+    """Those of these days of which something is here that no run has seen."""
+    rows = _rows(CHANGED, {"start": bounds(first)[0], "end": bounds(before)[0]})
+    return {day for (day,) in rows}
+
+
+def missed(first: date, before: date) -> set[date]:
+    """Those of these days, from the first on that ever was run for, of which no run came to its end."""
+    with staff_scope():
+        runs = Reconciliation.objects.filter(only=None, dry_run=False, finished_at__isnull=False)
+        seen = set(runs.filter(day__gte=first, day__lt=before).values_list("day", flat=True))
+        if not runs.filter(day__lt=first).exists():
+            first = min(seen, default=before)
+    return {first + number * DAY for number in range((before - first).days)} - seen
 
 
 def differing(day: date, whose: Sequence[UUID]) -> list[Name]:

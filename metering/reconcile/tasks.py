@@ -1,4 +1,5 @@
-"""Celery's side of reconciliation: every night yesterday, and once more the day before, for late logs."""
+"""Celery's side of reconciliation: every night yesterday, and once more the day before, for late logs; and of
+the days before those what was missed, or has changed since."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from metering.models import Difference, Reconciliation
+from metering.reconcile import load
 from metering.reconcile.errors import AlreadyRunning
 from metering.reconcile.report import line
 from metering.reconcile.run import differences, run
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # In the log by name; all are in the table of differences, and in the report of manage.py reconcile.
 NAMED = 50
+# Of what is older a person asks by hand.
+LOOK_BACK = timedelta(days=45)
 
 
 @shared_task(name="metering.reconcile")
@@ -37,7 +41,10 @@ def reconcile() -> None:
 
 
 def days(today: date) -> list[date]:
-    return [today - timedelta(days=2), today - timedelta(days=1)]
+    """The oldest first."""
+    usual = [today - timedelta(days=2), today - timedelta(days=1)]
+    first, before = today - LOOK_BACK, usual[0]
+    return sorted(load.changed(first, before) | load.missed(first, before)) + usual
 
 
 def _tell(done: Reconciliation) -> None:

@@ -101,15 +101,15 @@ def test_a_half_that_is_killed_fails_the_whole(tests):
 def test_a_stop_ends_both_and_lets_them_clean_up(tests, tmp_path):
     process = run(
         tests(f"""
+        import os
+        def say(what): open({str(tmp_path)!r} + f"/{{what}}{{os.getpid()}}", "w").close()
         @pytest.fixture
         def server():
-            open({str(tmp_path / "up")!r} + str(os.getpid()), "w").close()
             yield
-            open({str(tmp_path / "down")!r} + str(os.getpid()), "w").close()
-        import os
+            say("down")
         @pytest.mark.stack
-        def test_one(server): time.sleep(60)
-        def test_two(server): time.sleep(60)
+        def test_one(server): say("up"); time.sleep(60)
+        def test_two(server): say("up"); time.sleep(60)
     """)
     )
     deadline = time.monotonic() + 30

@@ -63,8 +63,8 @@ class Stream:
     _due: float = -math.inf  # when the row that was taken last was complete, and spoken
     _arrivals: deque[tuple[int, float]] = field(default_factory=deque)
     _past: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ARRIVALS))
-    _flushes: deque[tuple[int, int]] = field(default_factory=deque)
-    _ended: bool = False
+    _flushes: deque[tuple[int, int, float]] = field(default_factory=deque)  # position, token, when it came
+    _ended_at: float = math.inf
 
     def __post_init__(self) -> None:
         self.received = self.taken = self.processed = self.confirmed = self.start
@@ -91,22 +91,21 @@ class Stream:
             return  # nothing has arrived, and nothing of it is kept
         self._pcm += pcm
         self.received += samples
-        self._arrived(now)
+        if self._arrivals and self._arrivals[-1][1] == now:
+            self._arrivals.pop()
+        self._arrivals.append((self.received, now))
 
     def flush(self, token: int, now: float) -> None:
         if len(self._flushes) >= MAX_FLUSHES:
             raise StreamError("flush_overrun")
-        self._flushes.append((self.received, token))
-        self._arrived(now)
+        self._flushes.append((self.received, token, now))
 
     def end(self, now: float, input_ms: int | None = None) -> None:
-        self._ended, self.input_ms = True, input_ms
-        self._arrived(now)
+        self._ended_at, self.input_ms = now, input_ms
 
-    def _arrived(self, now: float) -> None:
-        if self._arrivals and self._arrivals[-1][1] == now:
-            self._arrivals.pop()
-        self._arrivals.append((self.received, now))
+    @property
+    def _ended(self) -> bool:
+        return self._ended_at < math.inf
 
     # ---- what the engine takes
 
@@ -121,13 +120,14 @@ class Stream:
         """When the row that is ready was complete, which is yet to come for live audio that was sent ahead.
         Recorded audio and a replay are there at once: their rows wait since the one before, else they would
         count as overdue all the time."""
-        whole = self.taken + chunk
-        end = min(whole, self._flushes[0][0] if self._flushes else self.received)
-        here = (at for position, at in self._arrivals if position >= end)
-        if end < whole:  # it waited for its flush, or for the end
-            here = (at for position, at in reversed(self._arrivals) if position <= end)
-        arrived = next(here, 0.0)
-        return max(arrived, self._due + chunk / SPOKEN_PER_S if self.timed else self.rode_at)
+        end = self.taken + chunk
+        if self._flushes and self._flushes[0][0] < end:
+            end, _, came = self._flushes[0]
+        elif self.received < end:
+            end, came = self.received, self._ended_at
+        else:
+            came = next(at for position, at in self._arrivals if position >= end)
+        return max(came, self._due + (end - self.taken) / SPOKEN_PER_S if self.timed else self.rode_at)
 
     def is_ahead(self, now: float) -> bool:
         """Whether it has heard what would not have been spoken yet, so that nobody waits for the answer."""

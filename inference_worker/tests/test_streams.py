@@ -88,6 +88,31 @@ def test_a_short_row_is_complete_when_it_is_flushed_or_ended() -> None:
     assert stream.since(CHUNK) == 12.0
 
 
+def test_a_flush_is_due_when_it_came_whatever_came_with_it() -> None:
+    stream = make()
+    for token in range(3):
+        stream.audio(stream.received, pcm(50), 9.0)
+        stream.flush(token, 9.0)
+    stream.audio(stream.received, pcm(50), 9.0)
+    waits = []
+    while stream.ready(CHUNK):
+        waits.append(stream.since(CHUNK))
+        stream.take(CHUNK)
+        stream.tokens = ()
+    assert waits == pytest.approx([9.0] * 3, abs=0.01)
+
+
+def test_who_flushes_often_is_not_taken_for_one_who_sends_ahead() -> None:
+    stream, chunk = make(), 16_000
+    for token in range(10):
+        now = 1.0 + token / 2
+        stream.audio(stream.received, pcm(chunk // 2), now)
+        stream.flush(token, now)
+        stream.take(chunk)
+        stream.tokens = ()
+        assert not stream.is_ahead(now)
+
+
 def test_what_is_sent_ahead_is_due_as_it_would_have_been_spoken() -> None:
     """Else a client that sends faster than it speaks would make a worker look late that is not."""
     stream, chunk = make(), 16_000

@@ -3,7 +3,8 @@
 After a move the new worker hears some audio for the second time. Its times and words are those of the old one
 but for a little, since it has not heard what came before. What ended before the boundary, the end of the last
 final said, has been said; a word across the boundary goes to the side where its middle is, unless its
-neighbours' texts show that it is the one said last, or the one after it.
+neighbours' texts show that it is the one said last, or the one after it. After a final with something new
+all is new.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Rejoin:
         self.boundary_ms = boundary_ms
         self._said = [_bare(text) for text in said]
         self._heard: deque[str] = deque(maxlen=REMEMBERED_WORDS)  # again, in finals
+        self._joined = False
 
     def new_in(self, words: Sequence[Word]) -> tuple[Word, ...]:
         """Those that have not been said; none begins before the boundary, so that times go on in order."""
@@ -33,6 +35,7 @@ class Rejoin:
 
     def remember(self, words: Sequence[Word]) -> None:
         """These were in a final, so the next one begins after them."""
+        self._joined = self._joined or self._cut(words) < len(words)
         self._heard.extend(_bare(word.text) for word in words)
 
     def reached_by(self, end_ms: int) -> bool:
@@ -51,6 +54,8 @@ class Rejoin:
         )
 
     def _cut(self, words: Sequence[Word]) -> int:
+        if self._joined:
+            return 0
         by_time = sum(_middle(word) < self.boundary_ms for word in words)
         best, best_score, others = by_time, *self._score(words, by_time)
         if not others:

@@ -107,6 +107,17 @@ def test_finals_heard_again_count_as_neighbours() -> None:
     assert texts(rejoin.new_in(shifted(words[2:], 240))) == "on the mat"
 
 
+def test_after_something_new_a_word_that_was_said_before_is_new_too() -> None:
+    words = spoken("yes no yes no")
+    rejoin = joined(words, 2)
+    again = (*words[:3], *shifted(words[3:], -100))
+    new = []
+    for final in (again[:2], again[2:3], again[3:]):
+        new += rejoin.new_in(final)
+        rejoin.remember(final)
+    assert texts(new) == "yes no"
+
+
 def test_punctuation_and_case_do_not_matter() -> None:
     said, again = spoken("We saw The cat. Then"), spoken("we saw the cat, then")
     late = (*again[:3], *shifted(again[3:], 240))

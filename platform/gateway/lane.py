@@ -41,8 +41,8 @@ DEFAULT_LEAD_S = 10.0
 # So much is kept whatever the worker has not confirmed, and so many flushes of a client that asks for nothing
 # else. An engine confirms an utterance of any length long before.
 MOST_UNCONFIRMED, MOST_FLUSHES = 120 * SAMPLE_RATE, 500
-# So much of a replay is out at a time; a worker that many streams come to is sent only what it can use soon.
-REPLAY_AHEAD = 4 * SAMPLE_RATE
+# A worker holds a minute. Of a replay, which may be one of many there, it is sent what it can use soon.
+MOST_AHEAD, REPLAY_AHEAD = 50 * SAMPLE_RATE, 4 * SAMPLE_RATE
 # A stream that has been moved so often and got no further is the trouble itself.
 MAX_FRUITLESS_MOVES = 5
 # A worker that has so much to do for the lane and does none of it for so long is as good as gone.
@@ -143,9 +143,8 @@ class Lane:
         items: list[ToWorker] = []
         if self.ended:
             return items
-        most = self._tape.end
-        if self.catching_up:
-            most = min(most, self._worker_processed + REPLAY_AHEAD)
+        ahead = REPLAY_AHEAD if self.catching_up else MOST_AHEAD
+        most = min(self._tape.end, self._worker_processed + ahead)
         for position, token in self._flushes:
             if token > self._flush_fed and position <= most:
                 self._feed(items, position)
@@ -385,6 +384,7 @@ class Lane:
         if not self.flushes_done < item.token <= self.flushes_asked:
             return []
         self.flushes_done = item.token
+        self._forget()
         if self._held_final is None:
             at_ms = self.processed_ms
             self._held_final = Transcript(

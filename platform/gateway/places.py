@@ -16,13 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway import telemetry
-from gateway.errors import EngineFailed, GatewayError, Unavailable, UnknownModel, WorkerLost
+from gateway.errors import EngineFailed, GatewayError, InternalError, Unavailable, UnknownModel, WorkerLost
 from gateway.lane import Lane
 from gateway.link import OPEN_ATTEMPTS, Link, Owner, Placement, Receiver
 from gateway.resume.state import EPOCHS
 from gateway.session import Session, State
 from wire.messages import SAMPLE_RATE, Failed, Opened, StreamOptions
-from wire.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -106,20 +105,17 @@ class Places:
                 raise
 
     def give_back(self) -> None:
-        """All of them; what is under way is not done."""
+        """All of them."""
         for lane in self._session.lanes:
             self._give_back(lane)
 
     def release(self) -> None:
-        """The stream is over: the workers know."""
+        """The stream is over: the workers know. What is under way is not done."""
         for name, placement in self._now.items():
             self._link.release(placement.address, name, placement.epoch)
         self._now.clear()  # the lanes may go on with another connection
         for move in self._moves:
             move.cancel()
-
-    async def stop_moving(self) -> None:
-        await end(list(self._moves))
 
     def send_due(self) -> None:
         for lane in self._session.lanes:
@@ -173,7 +169,14 @@ class Places:
     def _start(self, what: Coroutine[None, None, None]) -> None:
         move = asyncio.create_task(what, name="move a lane")
         self._moves.add(move)
-        move.add_done_callback(self._moves.discard)
+        move.add_done_callback(self._moved)
+
+    def _moved(self, move: asyncio.Task[None]) -> None:
+        self._moves.discard(move)
+        if not move.cancelled() and (error := move.exception()) is not None:
+            # Nobody else would: the lane has no worker and waits for none.
+            log.error("a lane cannot be moved", exc_info=error)
+            self._fail(InternalError())
 
     async def _move(self, lane: Lane, error: GatewayError) -> None:
         began = time.monotonic()
@@ -264,7 +267,7 @@ class Places:
         self._give_back(lane)
         self._take(lane, placement)
         lane.go_on(placement.epoch, start, placement.opened.chunk)
-        telemetry.replayed_seconds.inc((lane.sent - start) / SAMPLE_RATE)
+        telemetry.replayed_seconds.inc(max(0, lane.processed - start) / SAMPLE_RATE)
 
     def _take(self, lane: Lane, placement: Placement) -> None:
         self._now[lane.name], self._last[lane.name] = placement, placement.opened

@@ -116,6 +116,7 @@ class Stream:
                     raise self.failure
         except BaseException:
             self.places.give_back()
+            self.places.release()  # else lanes that have lost theirs meanwhile would go on looking
             self.house.streams.remove(self)
             if not self._has_place:
                 self.house.admission.leave(self, opened=False)

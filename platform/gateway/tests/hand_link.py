@@ -1,8 +1,9 @@
-"""Where lanes are, with a link that is a hand: it takes every stream on the next worker."""
+"""A link that is a hand, and where the lanes of a stream are on it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from gateway.placements import Owner, Placement
 from gateway.places import Places, Wish
 from gateway.session import Features, Session
 from gateway.tests.driving import LIMITS
-from wire.messages import Abort, Item, Opened, Progress, StreamOptions, ToWorker
+from wire.messages import Abort, Flush, Flushed, Item, Opened, Progress, StreamOptions, ToWorker
 
 DEADLINE_S = 5.0
 SECOND = b"\x01\x00" * 16_000
@@ -23,6 +24,7 @@ WISH = Wish(OWNER, StreamOptions())
 
 @dataclass
 class Request:
+    stream: str
     epoch: int
     start: int
     replay_until: int
@@ -39,15 +41,18 @@ class HandPool:
 
 @dataclass
 class HandLink:
-    """Takes every stream on the next worker, unless `refusal` is set; with `gate`, not before it is open."""
+    """Takes every stream on the next worker, unless `refusal` is set, and not before `gate` is open."""
 
     moves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     pool: HandPool = field(default_factory=HandPool)
     refusal: GatewayError | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    answers_flushes: bool = False
     asked: list[Request] = field(default_factory=list)
-    sent: list[tuple[str, ToWorker]] = field(default_factory=list)
-    released: list[tuple[str, str]] = field(default_factory=list)
+    sent: list[ToWorker] = field(default_factory=list)
+    sent_to: dict[str, list[ToWorker]] = field(default_factory=lambda: defaultdict(list))
+    open_now: set[tuple[str, str]] = field(default_factory=set)  # where, and which stream
+    receiver: Any = None
     waiting: int = 0
     workers: int = 0
 
@@ -65,7 +70,8 @@ class HandLink:
         replay_until: int = 0,
         without: frozenset[str] = frozenset(),
     ) -> Placement:
-        self.asked.append(Request(epoch, start, replay_until, options, without))
+        self.asked.append(Request(stream, epoch, start, replay_until, options, without))
+        self.receiver = receiver
         self.waiting += 1
         try:
             await self.gate.wait()
@@ -75,14 +81,20 @@ class HandLink:
             raise self.refusal
         self.workers += 1
         name = f"w{self.workers}"
+        self.open_now.add((name, stream))
         opened = Opened(stream=stream, epoch=epoch, worker=name, model="m", version="1", arch="a", chunk=1600)
         return Placement(stream, epoch, name, opened)
 
     def send(self, address: str, items: Iterable[ToWorker]) -> None:
-        self.sent += [(address, item) for item in items]
+        for item in items:
+            self.sent.append(item)
+            self.sent_to[address].append(item)
+            if self.answers_flushes and isinstance(item, Flush):
+                answer = Flushed(stream=item.stream, epoch=item.epoch, token=item.token)
+                self.receiver.receive_from_worker(answer)
 
     def release(self, address: str, stream: str, epoch: int) -> None:
-        self.released.append((address, stream))
+        self.open_now.discard((address, stream))
 
     def give_back(self, placement: Placement, processed: int) -> None:
         abort = Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)
@@ -90,7 +102,7 @@ class HandLink:
         self.release(placement.address, placement.stream, placement.epoch)
 
     def to(self, address: str, of: type[Item] = Item) -> list[Any]:
-        return [item for where, item in self.sent if where == address and isinstance(item, of)]
+        return [item for item in self.sent_to[address] if isinstance(item, of)]
 
 
 @dataclass

@@ -1,11 +1,10 @@
-"""The socket's shell with everything real but the link: a stand-in that gives a stream when the test says."""
+"""The socket's shell with everything real but the link."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,6 @@ from gateway import consumers, session
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.door import OpenDoor
 from gateway.errors import GatewayDraining, NoWorker
-from gateway.link import Owner, Placement
 from gateway.outbound import Outbound
 from gateway.process import Process
 from gateway.resume import token
@@ -27,11 +25,12 @@ from gateway.resume.tests.marks import token as make_token
 from gateway.session import Limits
 from gateway.stream import Stream
 from gateway.streams import Streams
+from gateway.tests.hand_link import HandLink, until
 from metering.emit import Emitter
 from metering.requests import parse as parse_request
 from tenants import keytext
 from tenants.access import KeyGrant
-from wire.messages import Abort, Audio, End, Final, Flush, Opened, StreamOptions, ToGateway, ToWorker
+from wire.messages import Abort, Audio, End, Final, Flush, ToGateway
 
 PREFIX, SECRET = keytext.generate()
 GRANT = KeyGrant(
@@ -47,38 +46,6 @@ GRANT = KeyGrant(
     tenant_state="active",
 )
 DEADLINE_S = 5.0
-
-
-class HandLink:
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.sent: list[ToWorker] = []
-        self.open_now: set[str] = set()
-        self.receiver: Any = None
-
-    async def open(
-        self, stream: str, owner: Owner, options: StreamOptions, receiver: Any, epoch: int = 1, **_: Any
-    ) -> Placement:
-        self.receiver = receiver
-        self.asked.set()
-        await self.gate.wait()
-        self.open_now.add(stream)
-        opened = Opened(stream=stream, epoch=epoch, worker="hand", model="m", version="1", arch="a")
-        return Placement(stream, epoch, "worker.hand", opened)
-
-    def send(self, address: str, items: Iterable[ToWorker]) -> None:
-        self.sent += items
-
-    def release(self, address: str, stream: str, epoch: int) -> None:
-        self.open_now.discard(stream)
-
-    def give_back(self, placement: Placement, processed: int) -> None:
-        self.send(
-            placement.address, [Abort(stream=placement.stream, epoch=placement.epoch, processed=processed)]
-        )
-        self.release(placement.address, placement.stream, placement.epoch)
 
 
 class Socket:
@@ -146,7 +113,7 @@ async def test_a_key_revoked_while_its_stream_is_being_opened_opens_nothing(
 ) -> None:
     link.gate.clear()
     socket = Socket(house)
-    await link.asked.wait()
+    await until(lambda: link.waiting == 1)
     house.streams.apply([replace(GRANT, revoked_at=datetime(2020, 1, 1, tzinfo=UTC))], datetime.now(UTC))
     link.gate.set()
     refused = await socket.until_said("websocket.http.response.start")
@@ -161,7 +128,7 @@ async def test_a_handshake_too_many_is_refused_before_its_key_is_looked_at(
     house.openings.max_handshakes = 1
     link.gate.clear()
     first = Socket(house)
-    await link.asked.wait()
+    await until(lambda: link.waiting == 1)
     monkeypatch.setattr(house, "authenticator", None)
     second = Socket(house)
     refused = await second.until_said("websocket.http.response.start")
@@ -195,7 +162,7 @@ async def test_a_handshake_during_a_stop_is_refused_by_name_and_waited_for(
 ) -> None:
     link.gate.clear()
     socket = Socket(house)
-    await link.asked.wait()
+    await until(lambda: link.waiting == 1)
     house.draining = True
     house.streams.fail_all(GatewayDraining())
     assert not await house.streams.all_gone(0.01)
@@ -224,7 +191,7 @@ async def test_a_client_that_hangs_up_while_it_waits_leaves_nothing_behind(
 ) -> None:
     link.gate.clear()
     socket = Socket(house)
-    await link.asked.wait()
+    await until(lambda: link.waiting == 1)
     socket.task.cancel()
     await gone(socket, house, link)
 
@@ -249,7 +216,7 @@ async def test_a_client_that_does_not_read_is_closed_once_and_its_slot_is_freed(
     socket = Socket(house)
     await socket.until_said("websocket.accept")
     socket.reads.clear()
-    stream = next(iter(link.open_now))
+    ((_, stream),) = link.open_now
     said: list[ToGateway] = [
         Final(stream=stream, epoch=1, index=index, start_ms=0, end_ms=1, words=()) for index in range(100)
     ]
@@ -343,12 +310,9 @@ async def test_who_cannot_come_back_is_told_why_in_the_handshake(house: Process,
 
 
 async def test_what_was_claimed_for_nothing_is_given_back(
-    house: Process, keeper: Claimed, link: HandLink, monkeypatch: pytest.MonkeyPatch
+    house: Process, keeper: Claimed, link: HandLink
 ) -> None:
-    async def nobody(*_: Any, **__: Any) -> Placement:
-        raise NoWorker
-
-    monkeypatch.setattr(link, "open", nobody)
+    link.refusal = NoWorker()
     socket = Socket(house, f"&resume_token={token.issue(make_token(GRANT))}")
     refused = await socket.until_said("websocket.http.response.start")
     assert refused["status"] == 503
@@ -377,7 +341,7 @@ async def test_a_client_that_left_with_much_unread_is_left_at_once(
     socket.reads.clear()
     (stream,) = house.streams.all()
     link.receiver.receive_from_worker(
-        Final(stream=next(iter(link.open_now)), epoch=1, index=0, start_ms=0, end_ms=1, words=())
+        Final(stream=link.asked[0].stream, epoch=1, index=0, start_ms=0, end_ms=1, words=())
     )
     assert isinstance(stream, Stream)
     assert stream.visit is not None

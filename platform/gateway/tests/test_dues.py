@@ -26,7 +26,7 @@ async def test_usage_is_whose_it_is_and_from_where() -> None:
         str(GRANT.key_id),
     )
     assert (event.stream, event.from_ms, event.to_ms, event.region, event.worker, event.tags) == (
-        "s", 5, 9, "test", "hand", ("night",),
+        "s", 5, 9, "test", "w1", ("night",),
     )  # fmt: skip
 
 

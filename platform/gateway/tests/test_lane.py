@@ -14,7 +14,7 @@ from gateway.events import (
     Transcript,
     UtteranceEnd,
 )
-from gateway.lane import REPLAY_AHEAD, Lane
+from gateway.lane import MOST_AHEAD, REPLAY_AHEAD, Lane
 from gateway.rests import WITHIN as REST_WITHIN
 from gateway.session import Features, Session
 from gateway.tests.driving import LIMITS, said, words
@@ -289,6 +289,20 @@ def test_it_is_given_all_from_there_on_and_no_more_than_it_can_use_soon() -> Non
     rest = [item for item in lane.items_to_send() if isinstance(item, Audio)]
     assert rest[0].position == start + REPLAY_AHEAD + SAMPLE_RATE
     assert rest[-1].position + len(rest[-1].pcm) // 2 == lane.sent == 43 * SAMPLE_RATE
+
+
+def test_a_worker_is_sent_no_more_than_it_can_hold() -> None:
+    """However much the window lets a client send."""
+    lane = lane_with(0)
+    hear(lane, 70)
+    given = lane.items_to_send()
+    assert sum(len(item.pcm) for item in given if isinstance(item, Audio)) == MOST_AHEAD * 2
+    lane.end(lane.input_ms)
+    lane.progress(30 * SAMPLE_RATE)
+    *given, last = lane.items_to_send()
+    assert isinstance(last, End)
+    assert isinstance(given[-1], Audio)
+    assert given[-1].position + len(given[-1].pcm) // 2 == 70 * SAMPLE_RATE
 
 
 def test_flushes_are_made_again_where_they_were_and_answered_once() -> None:

@@ -207,13 +207,16 @@ def test_memory_is_bounded_when_nothing_is_ever_confirmed() -> None:
 @pytest.mark.parametrize("samples", [0, 16])
 def test_flushes_without_end_are_bounded(samples: int) -> None:
     lane = lane_with(1)
-    for token in range(1, 3 * MOST_FLUSHES):
+    for _ in range(MOST_FLUSHES):
         lane.send_audio(b"\x01\x00" * samples, lane.input_ms + samples // 16)
-        lane.flush()
+        for _ in range(3):
+            lane.flush()
         lane.items_to_send()
-        lane.progress(lane.sent, lane.sent)
-        lane.flushed(Flushed(stream="s", epoch=1, token=token))
-    assert len(lane._flushes) <= MOST_FLUSHES + 1
+        if samples:
+            lane.progress(lane.sent, lane.sent)
+        for token in range(lane.flushes_done + 1, lane.flushes_asked + 1):
+            lane.flushed(Flushed(stream="s", epoch=1, token=token))
+        assert len(lane._flushes) <= MOST_FLUSHES + 3
     move(lane)
     given = [item for item in lane.items_to_send() if isinstance(item, Flush)]
     assert len(given) <= MOST_FLUSHES

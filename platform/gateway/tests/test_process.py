@@ -13,7 +13,8 @@ from gateway.resume import token
 from gateway.resume.errors import ResumeBadToken, ResumeOff, ResumeUnsuitable
 from gateway.resume.tests.marks import lane, mark
 from gateway.resume.tests.marks import token as made
-from gateway.tests.test_stream import GRANT, HandLink, house
+from gateway.tests.hand_link import HandLink
+from gateway.tests.test_stream import GRANT, house
 from regions.flags import RESUME, Setting, flags
 from tenants.access import KeyGrant
 

@@ -16,7 +16,8 @@ from gateway import control, parameters, receipts
 from gateway.events import CloseStream, Summary
 from gateway.stream import Stream
 from gateway.tests.doors import grant
-from gateway.tests.test_stream import HandLink, house
+from gateway.tests.hand_link import HandLink
+from gateway.tests.test_stream import house
 from metering import events
 from metering.events import UsageEvent
 from metering.models import ReceiptHead
@@ -116,12 +117,10 @@ async def test_too_many_at_once_go_without(acme: Any, monkeypatch: pytest.Monkey
 
 async def spoken(acme: Any) -> Stream:
     """A stream of acme's of half a second, all of it processed and all finals said."""
-    link = HandLink()
     granted = replace(grant(), tenant_id=acme.tenant.id, project_id=acme.project.id, key_id=acme.key.id)
     query = b"encoding=linear16&sample_rate=16000&callback=http://127.0.0.1:9999/"
-    stream = Stream(house(link), granted, parameters.parse(query), "s")
+    stream = Stream(house(HandLink()), granted, parameters.parse(query), "s")
     await stream.open()
-    link.stream = stream
     await stream.hear(bytes(16_000))
     await stream.obey(CloseStream())
     stream.receive_from_worker(Ended(stream="s", epoch=1, processed=8000))

@@ -16,9 +16,9 @@ from gateway import parameters
 from gateway.auth import Authenticator, Failures, KeyCache
 from gateway.callbacks import Callback
 from gateway.door import Holder, OpenDoor
-from gateway.errors import AccessRefused, UnknownModel, UrlRefused
+from gateway.errors import AccessRefused, GatewayError, NoCapacity, UrlRefused
 from gateway.events import ClientMessage, Close, CloseStream, Problem, SpeechBegan, Summary, Transcript
-from gateway.link import Owner, Placement
+from gateway.link import Placement
 from gateway.outbound import Outbound
 from gateway.process import Process
 from gateway.session import Limits, State
@@ -26,6 +26,7 @@ from gateway.stream import Stream
 from gateway.streams import Streams
 from gateway.tests.doors import grant
 from gateway.tests.driving import words
+from gateway.tests.hand_link import HandLink, idle, until
 from metering.emit import Emitter, Record
 from tenants.access import KeyGrant
 from tenants.errors import SpendCapReached
@@ -35,51 +36,11 @@ from wire.messages import (
     Ended,
     Final,
     Flush,
-    Flushed,
-    Opened,
     Partial,
     SpeechStarted,
-    StreamOptions,
-    ToWorker,
 )
 
 GRANT = grant()
-
-
-class HandLink:
-    def __init__(self) -> None:
-        self.opened: list[tuple[int, int, StreamOptions]] = []
-        self.sent: list[ToWorker] = []
-        self.stream: Stream | None = None
-
-    async def open(
-        self,
-        stream: str,
-        owner: Owner,
-        options: StreamOptions,
-        receiver: Any,
-        epoch: int = 1,
-        start: int = 0,
-        replay_until: int = 0,
-        without: frozenset[str] = frozenset(),
-    ) -> Placement:
-        if options.model == "nobody's":
-            raise UnknownModel("Here are: m (en).")
-        self.opened.append((epoch, start, options))
-        opened = Opened(stream=stream, epoch=epoch, worker="hand", model="m", version="1", arch="a")
-        return Placement(stream, epoch, "worker.hand", opened)
-
-    def send(self, address: str, items: Iterable[ToWorker]) -> None:
-        for item in items:
-            self.sent.append(item)
-            if isinstance(item, Flush) and self.stream is not None:
-                self.stream.receive_from_worker(Flushed(stream="s", epoch=item.epoch, token=item.token))
-
-    def release(self, address: str, stream: str, epoch: int) -> None:
-        pass
-
-    def give_back(self, placement: Placement, processed: int) -> None:
-        self.sent.append(Abort(stream=placement.stream, epoch=placement.epoch, processed=processed))
 
 
 class Kept(Emitter):
@@ -118,9 +79,9 @@ def house(link: HandLink) -> Process:
 
 async def opened(query: str, link: HandLink | None = None) -> Stream:
     link = link or HandLink()
+    link.answers_flushes = True
     stream = Stream(house(link), GRANT, parameters.parse(f"encoding=linear16&{query}".encode()), "s")
     await stream.open()
-    link.stream = stream
     return stream
 
 
@@ -198,7 +159,7 @@ async def test_a_callback_inwards_opens_nothing() -> None:
     link = HandLink()
     with pytest.raises(UrlRefused):
         await opened("callback=http://10.0.0.1/", link)
-    assert link.opened == []
+    assert link.asked == []
 
 
 class Door(OpenDoor):
@@ -218,21 +179,22 @@ class Door(OpenDoor):
 
 
 @pytest.mark.parametrize(
-    ("has_place", "model", "seen"),
+    ("has_place", "refusal", "seen"),
     [
-        (False, "m", ["enter", "hand over"]),
-        (False, "nobody's", ["enter", "leave"]),
-        (True, "m", ["hand over"]),
+        (False, None, ["enter", "hand over"]),
+        (False, NoCapacity(), ["enter", "leave"]),
+        (True, None, ["hand over"]),
         # Who waits for a worker is refused again and again, and stays in his place meanwhile.
-        (True, "nobody's", []),
+        (True, NoCapacity(), []),
     ],
 )
-async def test_a_place_is_given_back_by_whoever_took_it(has_place: bool, model: str, seen: list[str]) -> None:
-    at, door = house(HandLink()), Door()
+async def test_a_place_is_given_back_by_whoever_took_it(
+    has_place: bool, refusal: GatewayError | None, seen: list[str]
+) -> None:
+    at, door = house(HandLink(refusal=refusal)), Door()
     at.admission = door
-    wanted = parameters.parse(b"encoding=linear16&model=" + model.encode())
-    stream = Stream(at, GRANT, wanted, "s", has_place=has_place)
-    with suppress(UnknownModel):
+    stream = Stream(at, GRANT, parameters.parse(b"encoding=linear16"), "s", has_place=has_place)
+    with suppress(NoCapacity):
         await stream.open()
     assert door.seen == seen
 
@@ -299,6 +261,40 @@ async def test_a_stream_that_is_put_on_hold_while_it_is_opened_is_refused() -> N
     assert len(at.streams) == 0
 
 
+async def test_a_stream_that_is_refused_looks_no_more_for_a_worker_in_place_of_one_it_has_lost() -> None:
+    """Nobody would ever give that one's slot back."""
+
+    class Crowded(HandLink):
+        async def open(self, stream: str, *args: Any, **named: Any) -> Placement:
+            if stream == "s.0":
+                return await super().open(stream, *args, **named)
+            self.gate.clear()
+            refused.receive_worker_lost("s.0")
+            await until(lambda: self.waiting == 1)
+            raise NoCapacity
+
+    link = Crowded()
+    wanted = parameters.parse(b"encoding=linear16&channels=2&multichannel=true")
+    refused = Stream(house(link), GRANT, wanted, "s")
+    with pytest.raises(NoCapacity):
+        await refused.open()
+    link.gate.set()
+    await idle()
+    assert (link.waiting, link.open_now) == (0, set())
+
+
+async def test_a_move_that_breaks_ends_the_stream_by_name() -> None:
+    """It would have no worker, and nobody would look for one."""
+    link = HandLink()
+    stream = await opened("", link)
+    link.refusal = RuntimeError("a mistake of ours")  # type: ignore[assignment]
+    stream.receive_worker_lost("s")
+    await idle()
+    (problem,) = said(stream)
+    assert isinstance(problem, Problem)
+    assert problem.error.code == "internal_error"
+
+
 async def test_a_usage_event_says_when_the_audio_was_processed() -> None:
     stream = await opened("")
     await stream.hear(b"\0\0" * 8_000)
@@ -332,7 +328,7 @@ async def test_features_change_in_the_middle_and_the_worker_is_left_in_peace() -
     assert isinstance(messages[1], Transcript)
     assert [word.text for word in messages[1].words] == ["2", "cats."]
     assert stream.session.features.utterance_end_ms == 500
-    assert len(link.opened) == 1
+    assert len(link.asked) == 1
 
 
 async def test_keyterms_change_with_the_worker_given_the_stream_anew() -> None:
@@ -340,7 +336,7 @@ async def test_keyterms_change_with_the_worker_given_the_stream_anew() -> None:
     stream = await opened("", link)
     await stream.hear(b"\0\0" * 160)
     await stream.change(parameters.parse(b"encoding=linear16&keyterm=snuffle"))
-    assert [(epoch, start, options.keyterms) for epoch, start, options in link.opened] == [
+    assert [(one.epoch, one.start, one.options.keyterms) for one in link.asked] == [
         (1, 0, ()),
         (2, 160, ("snuffle",)),
     ]

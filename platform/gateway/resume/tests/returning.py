@@ -15,7 +15,8 @@ from gateway.resume.keeper import Keeper
 from gateway.resume.records import Records
 from gateway.stream import Stream
 from gateway.tests.doors import grant
-from gateway.tests.test_stream import HandLink, Kept, house
+from gateway.tests.hand_link import HandLink
+from gateway.tests.test_stream import Kept, house
 from metering.events import UsageEvent
 from metering.requests import Request
 from tenants.access import KeyGrant

@@ -152,7 +152,7 @@ async def test_each_connection_has_epochs_of_its_own(make: Make) -> None:
         stream = await client.come(house)
         await left(stream)
         await house.keeper._write()
-    first, second = ([epoch for epoch, *_ in house.link.opened] for house in (here, there))
+    first, second = ([one.epoch for one in house.link.asked] for house in (here, there))
     in_turn = [epoch for both in zip(first, second, strict=True) for epoch in both]
     assert in_turn[0] == 1
     between = [later - before for before, later in itertools.pairwise(in_turn[1:])]

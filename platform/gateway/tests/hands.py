@@ -146,7 +146,7 @@ class Pair:
 @asynccontextmanager
 async def linked(url: str) -> AsyncIterator[Pair]:
     gateway_layer, worker_layer = (RedisPubSubChannelLayer(hosts=[url], prefix="steno") for _ in range(2))
-    link = Link(gateway_layer, REGION, silent_after_s=2.0)
+    link = Link(gateway_layer, REGION, silent_after_s=60.0)
     await link.start()
     worker = HandWorker(worker_layer, await Mailbox.open(worker_layer, WORKER_PREFIX, dropped=lambda: None))
     yield Pair(link, worker)

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tests.benchmarks.load_client import BINARY, TEXT, Refused, Socket, connect, frame
+from tests.benchmarks.load_client import BINARY, CLOSE_STREAM, Refused, Socket, connect, frame
 
 RATE = 16_000
 PACKET_MS = 40
 PACKET_BYTES = RATE * PACKET_MS // 1000 * 2
-CLOSE_STREAM = frame(TEXT, b'{"type":"CloseStream"}')
 PATH = f"/v1/listen?encoding=linear16&sample_rate={RATE}&interim_results=true"
 NORMAL_CLOSE = 1000
 END_SECONDS = 60.0

@@ -23,13 +23,12 @@ from urllib.parse import urlsplit
 from inference_worker.engines.scripted import CHUNK_SAMPLES
 from tests.acceptance.stack import Stack, free_ports, running_stack, wait_for
 from tests.benchmarks import machine, measure
-from tests.benchmarks.load_client import BINARY, TEXT, Socket, connect, frame
+from tests.benchmarks.load_client import BINARY, CLOSE_STREAM, KEEP_ALIVE, Socket, connect, frame
 from wire.messages import SAMPLE_RATE
 
 STREAMS = (50, 75, 100, 125, 150, 175, 200, 250, 300)
 PACKET_MS, CHUNK_MS = 20, CHUNK_SAMPLES * 1000 // SAMPLE_RATE
 PACKET = frame(BINARY, bytes(16 * 2 * PACKET_MS))
-CLOSE_STREAM, KEEP_ALIVE = frame(TEXT, b'{"type":"CloseStream"}'), frame(TEXT, b'{"type":"KeepAlive"}')
 PATH = "/v1/listen?encoding=linear16&sample_rate=16000&interim_results=true"
 PACED_S = 10.0
 FULL_SOCKETS, FULL_PACKETS, FULL_REPEATS = 20, 2000, 3

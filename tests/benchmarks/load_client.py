@@ -34,6 +34,9 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return head + NO_MASK + payload
 
 
+CLOSE_STREAM, KEEP_ALIVE = frame(TEXT, b'{"type":"CloseStream"}'), frame(TEXT, b'{"type":"KeepAlive"}')
+
+
 class Socket(asyncio.Protocol):
     """`on_text(received, payload)` is called for every text frame; `on_binary()` for every binary one."""
 

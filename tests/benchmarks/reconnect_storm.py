@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from tests.acceptance.stack import Stack, running_stack
 from tests.benchmarks import machine
-from tests.benchmarks.gateway import CHUNK_MS, CLOSE_STREAM, PACKET, PACKET_MS, PATH, Paced
-from tests.benchmarks.load_client import connect
+from tests.benchmarks.gateway import CHUNK_MS, PACKET, PACKET_MS, PATH, Paced
+from tests.benchmarks.load_client import CLOSE_STREAM, connect
 from tests.benchmarks.measure import percentile
 
 LIVE, CLIENTS, SECONDS = (50,), 1000, 20.0

@@ -12,10 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tests.benchmarks.load_client import BINARY, TEXT, Refused, Socket, connect, frame
+from tests.benchmarks.load_client import BINARY, CLOSE_STREAM, Refused, Socket, connect, frame
 
 PATH = "/v1/listen?encoding=linear16&sample_rate=16000"
-CLOSE_STREAM = frame(TEXT, b'{"type":"CloseStream"}')
 SPEAKS_S = 0.5
 PIECE = frame(BINARY, bytes(int(2 * 16_000 * SPEAKS_S)))
 HANG_UP_S = 20.0

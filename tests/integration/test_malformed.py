@@ -14,8 +14,8 @@ import pytest
 
 from tests.acceptance.stack import Stack, wait_for
 from tests.acceptance.tenant import Tenant
-from tests.benchmarks.gateway import CLOSE_STREAM, PACKET
-from tests.benchmarks.load_client import BINARY, Refused, Socket, connect, frame
+from tests.benchmarks.gateway import PACKET
+from tests.benchmarks.load_client import BINARY, CLOSE_STREAM, Refused, Socket, connect, frame
 from tests.integration import garbage
 from tests.integration.conftest import METRICS_TOKEN
 

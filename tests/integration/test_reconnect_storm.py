@@ -17,14 +17,13 @@ from inference_worker.engines.scripted import SENTENCES, spoken
 from tests.acceptance.stack import Stack
 from tests.acceptance.tenant import Tenant
 from tests.benchmarks import storm_client
-from tests.benchmarks.load_client import TEXT, Socket, frame
-from tests.benchmarks.storm_client import CLOSE_STREAM, Answer
+from tests.benchmarks.load_client import CLOSE_STREAM, KEEP_ALIVE, Socket
+from tests.benchmarks.storm_client import Answer
 from tests.integration.sockets import SECOND, listening, rest, transcript
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 CLIENTS, SLOTS = 1000, 20  # those of the worker; the live stream has one
-KEEP_ALIVE = frame(TEXT, b'{"type":"KeepAlive"}')
 TENTH = SECOND[: len(SECOND) // 10]
 SAYS = ("More streams are opening than can be served in time.", "Every worker is full.")
 

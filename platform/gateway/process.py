@@ -219,12 +219,13 @@ def current() -> Process:
     usage = usage_emitter()
     link = Link(layer, settings.REGION, silent_after_s=env.WORKER_SILENT_SECONDS.read())
     link.pool.pace = Pace(env.OPENING_RAMP_SECONDS.read(), env.OVERLOAD_MS.read())
+    keys = KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read())
     return Process(
         region=settings.REGION,
         link=link,
-        streams=Streams(),
+        streams=Streams(keys.remembered),
         authenticator=Authenticator(
-            KeyCache(find=find_grant, keep_s=env.KEY_CACHE_SECONDS.read()),
+            keys,
             Failures(per_minute=env.AUTH_FAILURES_PER_MINUTE.read()),
             control.current(),
         ),

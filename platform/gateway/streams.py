@@ -4,7 +4,7 @@ on the tenant, a stop."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -27,7 +27,9 @@ class OpenStream(Protocol):
 
 
 class Streams:
-    def __init__(self) -> None:
+    def __init__(self, known: Callable[[str], KeyGrant | None] = lambda prefix: None) -> None:
+        """`known` has what was heard of a key last, by its prefix."""
+        self._known = known
         self._by_key: dict[UUID, set[OpenStream]] = {}
         self._count = 0
         self._empty = asyncio.Event()
@@ -37,6 +39,8 @@ class Streams:
         return self._count
 
     def add(self, stream: OpenStream) -> None:
+        # What has changed since its key was checked was told to those who were here.
+        stream.grant = self._known(stream.grant.prefix) or stream.grant
         self._by_key.setdefault(stream.grant.key_id, set()).add(stream)
         self._count += 1
         self._empty.clear()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway import process
 from gateway.errors import GatewayDraining, GatewayError
 from gateway.streams import Streams
 from gateway.tests.doors import grant
@@ -48,6 +49,34 @@ def test_a_hold_winds_up_the_streams_of_its_tenant_and_no_others(hold: str, code
     streams.apply([replace(acme.grant, hold=hold)], NOW)
     assert [(error.code, error.status, error.close_code) for error in acme.wound_up] == [(code, 402, 1008)]
     assert (acme.failed, rival.failed, rival.wound_up) == ([], [], [])
+
+
+def test_whoever_was_checked_before_a_change_enters_with_what_has_been_heard_since() -> None:
+    """It asked Valkey for its stream, or the DNS for its callback, while the change was read."""
+    before, other = grant(), One(grant(prefix="q" * 12))
+    revoked = replace(before, revoked_at=NOW)
+    late, streams = One(before), Streams({before.prefix: revoked}.get)
+    streams.add(late)
+    streams.add(other)
+    streams.apply([], NOW)
+    assert [error.code for error in late.failed] == ["key_revoked"]
+    assert other.failed == []
+    streams.remove(late)
+    assert len(streams) == 1
+
+
+async def test_what_a_process_has_heard_of_keys_its_streams_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, newest = process.current(), grant(prefix="r" * 12)
+
+    async def find(prefix: str) -> KeyGrant:
+        return newest
+
+    monkeypatch.setattr(house.authenticator.keys, "find", find)
+    await house.authenticator.keys.get(newest.prefix)
+    late = One(replace(newest, tenant_state="before"))
+    house.streams.add(late)
+    house.streams.remove(late)
+    assert late.grant == newest
 
 
 def test_whose_key_is_gone_is_ended_at_once_also_when_on_hold() -> None:

@@ -30,11 +30,17 @@ class Gateway:
         # Nothing is left, but one may still let somebody in.
         ([Gateway("a:1", 0, version=4)], Progress(0, False, "0 streams left; not yet told: a:1")),
         ([Gateway("a:1", 0), Gateway("b:1", 0)], Progress(0, True, "0 streams left")),
-        # Nobody waits for the dead, and nobody is told that they were none.
+        # One that cannot reach the database has its streams all the same, and may not have heard of it.
         (
-            [Gateway("a:1", 0), Gateway("b:1", 7, silent_s=9.4)],
-            Progress(0, True, "0 streams left; silent: b:1 for 9 s (it had 7)"),
+            [Gateway("a:1", 2), Gateway("b:1", 7, silent_s=9.4)],
+            Progress(9, False, "9 streams left; a:1 2; silent: b:1 for 9 s (it had 7)"),
         ),
+        (
+            [Gateway("a:1", 0, version=4, silent_s=9.4)],
+            Progress(0, False, "0 streams left; silent: a:1 for 9 s (it had 0); no gateway of it reports"),
+        ),
+        ([Gateway("a:1", 0), Gateway("b:1", 0, silent_s=9.4)], Progress(0, True, "0 streams left")),
+        # Nobody waits for the dead.
         ([Gateway("a:1", 0), Gateway("b:1", 7, silent_s=70.0)], Progress(0, True, "0 streams left")),
         ([], Progress(0, True, "0 streams left; no gateway of it reports")),
     ],

@@ -8,7 +8,7 @@ import uuid
 from regions.errors import KeyWidens, ResidencyMalformed
 from regions.services.history import Actor, permit, version
 from regions.services.registry import must_be_there
-from tenants.models import APIKey, Tenant, User
+from tenants.models import APIKey, Tenant
 from tenants.residency import INHERIT, Residency, Rule, as_json, listed, rule_of, where
 from tenants.scope import tenant_scope
 from tenants.services.audit import record
@@ -51,8 +51,7 @@ def _set(row: Tenant | APIKey, rule: Rule, action: str, tenant_id: uuid.UUID, ac
         return version()
     row.residency, row.home_region, row.allowed_regions = rule.residency, rule.home, list(rule.allowed)
     row.save(update_fields=["residency", "home_region", "allowed_regions"])
-    by = actor if isinstance(actor, User) else None
-    record(by, tenant_id, action, row.id, before=as_json(before), after=as_json(rule))
+    record(actor, tenant_id, action, row.id, before=as_json(before), after=as_json(rule))
     return version()
 
 

@@ -37,8 +37,8 @@ def user_of(actor: Actor) -> User | None:
     return actor.user if isinstance(actor, Member) else actor
 
 
-def record(actor: Actor, tenant_id: UUID, action: str, subject: UUID, **details: object) -> AuditEntry:
-    """Write the entry; to be called in the transaction of what it tells."""
+def record(actor: Actor | str, tenant_id: UUID, action: str, subject: UUID, **details: object) -> AuditEntry:
+    """Write the entry; to be called in the transaction of what it tells. A text is who sits at a terminal."""
     return AuditEntry.objects.create(
         tenant_id=tenant_id, actor=_label(actor), action=action, subject=subject, details=details
     )
@@ -57,7 +57,9 @@ def record_for_all(
     )
 
 
-def _label(actor: Actor) -> str:
+def _label(actor: Actor | str) -> str:
+    if isinstance(actor, str):
+        return actor
     if isinstance(actor, Member):
         return actor.user.email
     if isinstance(actor, KeyGrant):

@@ -32,6 +32,7 @@ def test_limits_plans_residency_regions_and_flags_are_one_history(acme, rival, s
     set_project_limits(acme.project, Limits(streams_at_once=3), actor=acme.owner)
     services.add_region("eu", actor="at a terminal")
     services.set_tenant_residency(acme.tenant, Rule("home", "eu"), actor=staff)
+    services.set_key_residency(acme.key, Rule("home"), actor="at a terminal")
     services.set_state("eu", State.DRAINING, actor=staff)
     services.set_flag("resume", False, actor=staff)
     revoke_key(acme.key)  # takes effect as soon, and is no configuration
@@ -43,12 +44,13 @@ def test_limits_plans_residency_regions_and_flags_are_one_history(acme, rival, s
         ("project.limits_changed", "alice@acme.example"),
         ("region.added", "at a terminal"),
         ("tenant.residency_changed", ours),
+        ("key.residency_changed", "at a terminal"),
         ("region.state", ours),
         ("flag.set", ours),
     ]
     with staff_scope():
         versions = list(Change.objects.order_by("version").values_list("version", flat=True))
-    assert versions == list(range(versions[0], versions[0] + 8))
+    assert versions == list(range(versions[0], versions[0] + 9))
     assert selectors.view().version == version() == versions[-1]
 
 

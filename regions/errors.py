@@ -1,7 +1,8 @@
 """What can be refused here, to people; what clients are told is in `gateway.region_errors`.
 
 Refused (of `tenants.errors`)
-├── RegionUnknown, RegionTaken, RegionMalformed, AddressMalformed, ZoneMalformed, CapacityMalformed
+├── RegionUnknown, RegionTaken, RegionMalformed, AddressTaken, AddressMalformed, ZoneMalformed,
+│   CapacityMalformed
 ├── ResidencyMalformed, KeyWidens
 └── FlagUnknown, FlagMisplaced, TooManyFlags
 """
@@ -27,6 +28,12 @@ class RegionMalformed(Refused):
     """A region's name is a lower-case letter, then letters, digits and dashes; at most 32."""
 
     code = "region_malformed"
+
+
+class AddressTaken(Refused):
+    """Whoever is sent to this address would come to another region: another region has it already."""
+
+    code = "address_taken"
 
 
 class AddressMalformed(Refused):

@@ -298,7 +298,7 @@ STEPS = ("residency", "redirect", "drain", "death", "back")
 def _steps(text: str) -> list[str]:
     wanted = text.split(",")
     if not set(wanted) <= set(STEPS):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"there are {', '.join(STEPS)}; not {text!r}")
     return wanted
 
 

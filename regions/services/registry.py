@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from regions.errors import (
     AddressMalformed,
+    AddressTaken,
     CapacityMalformed,
     RegionMalformed,
     RegionTaken,
@@ -38,7 +39,9 @@ def add_region(
         _, made = Region.objects.get_or_create(name=name, defaults=values)
         if not made:
             raise RegionTaken()
-        return note(actor, "region.added", name, **values)
+        number = note(actor, "region.added", name, **values)
+        _must_be_alone(name, address=values["address"])
+        return number
 
 
 def change_region(name: str, *, actor: Actor, **changes: Any) -> int:
@@ -51,7 +54,9 @@ def change_region(name: str, *, actor: Actor, **changes: Any) -> int:
         if before == values:
             return version()
         Region.objects.filter(name=name).update(**values)
-        return note(actor, "region.changed", name, before=before, after=values)
+        number = note(actor, "region.changed", name, before=before, after=values)
+        _must_be_alone(name, address=values.get("address", ""))
+        return number
 
 
 def set_state(name: str, state: State, *, actor: Actor) -> int:
@@ -77,6 +82,14 @@ def must_be_there(names: set[str]) -> None:
     if missing := sorted(names - known):
         there = ", ".join(Region.objects.values_list("name", flat=True)) or "none"
         raise RegionUnknown(f"There is no region {', '.join(map(repr, missing))}. There are: {there}.")
+
+
+def _must_be_alone(name: str, *, address: str) -> None:
+    """At an address of two, those who are sent to the one come to the other, and are sent on for ever. To be
+    asked after the change has its number: of two at once the second one sees the first."""
+    others = Region.objects.filter(address__iexact=address).exclude(name=name)
+    if address and (other := others.first()):
+        raise AddressTaken(f"Choose another address; another region has it already: {other}.")
 
 
 def _write_down(name: str) -> None:

@@ -15,7 +15,8 @@ def test_it_says_when_there_is_nothing_to_show(tmp_path, capsys):
 def test_there_are_no_other_steps(tmp_path, capsys):
     with pytest.raises(SystemExit):
         regions_demo.main(["--var", str(tmp_path), "--only", "residency,dance"])
-    assert "invalid" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there are residency, redirect, drain, death, back; not 'residency,dance'" in said
 
 
 def test_what_was_not_to_happen_ends_it():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import getpass
 import json
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +23,7 @@ from tenants.errors import Refused
 
 EVERY_S = 1.0
 STREAMS_LEFT = 3  # the exit code of a drain whose time is over
-USUAL_WITHIN_S = 900
+USUAL_WITHIN_S, LONGEST_WITHIN_S = 900, 86_400
 
 
 class Command(BaseCommand):
@@ -195,16 +196,16 @@ def who() -> str:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 86_400:
-        raise ValueError
-    return seconds
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= LONGEST_WITHIN_S:
+            return seconds
+    raise ArgumentTypeError(f"give a number of seconds from 0 to {LONGEST_WITHIN_S}, not {text!r}")
 
 
 def _capacity(text: str) -> int:
     """0 for none."""
     if text == "none":
         return 0
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise ValueError
-    return int(text)
+    if text.isascii() and text.isdecimal() and len(text) < 11 and int(text):
+        return int(text)
+    raise ArgumentTypeError(f"give a whole number of streams above 0, or none, not {text!r}")

@@ -42,6 +42,18 @@ def test_a_state_is_set_once():
     assert services.set_state("eu", State.ACTIVE, actor="test") == first + 2
 
 
+def test_no_two_have_one_address():
+    first = add()
+    with pytest.raises(errors.AddressTaken, match="already: eu"):
+        add("us", address="https://EU.example.com/")
+    assert services.add_region("us", actor="test") == first + 1  # nothing is left of the other try
+    assert services.add_region("ap", actor="test") == first + 2  # any number may have none
+    with pytest.raises(errors.AddressTaken):
+        services.change_region("us", address="https://eu.example.com", actor="test")
+    assert services.change_region("us", zone="america", actor="test") == first + 3
+    assert selectors.view().regions["us"].address == ""
+
+
 @pytest.mark.parametrize(
     ("given", "error"),
     [

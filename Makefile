@@ -51,7 +51,7 @@ stop:
 	@if [ -x $(VENV_PYTHON) ]; then exec $(VENV_PYTHON) -m ops.local stop; else echo "Nothing is running."; fi
 
 test: dev
-	@$(VENV_PYTHON) -m $(if $(only),pytest $(only),ops.local.halves)
+	@$(VENV_PYTHON) -m $(if $(only),pytest $(only),ops.local.parts)
 
 check: dev
 	@echo "ruff: style";          $(VENV_PYTHON) -m ruff check --quiet .

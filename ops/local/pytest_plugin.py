@@ -29,7 +29,7 @@ for _variable in env.variables():
     if _variable.name not in ("DATABASE_URL", "REDIS_URL"):
         os.environ.pop(_variable.name, None)
 os.environ["SECRET_KEY"] = "only-for-tests-only-for-tests-only-for-tests-only-for-tests"  # noqa: S105
-# Small models on a few cores: more threads only wait for each other, and two halves share the cores.
+# Small models on a few cores: more threads only wait for each other, and three processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if _OWN_POSTGRES:
     # Its password is made when it is; the root conftest fills it in.

@@ -1,4 +1,4 @@
-"""Two halves of a line each: pytest runs for real, on tests of our own making."""
+"""Two parts of a line each: pytest runs for real, on tests of our own making."""
 
 import os
 import re
@@ -10,7 +10,13 @@ import time
 
 import pytest
 
-from ops.local import halves
+from ops.local import parts
+
+ONE_OF_EACH = """
+import sys
+from ops.local.parts import Part, main
+sys.exit(main([Part("the whole service", "stack"), Part("all others", "not stack")], sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -28,29 +34,30 @@ def tests(tmp_path):
 
 def run(arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "ops.local.halves", *arguments],
-        cwd=halves.ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        [sys.executable, "-c", ONE_OF_EACH, *arguments],
+        cwd=parts.ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
-def test_what_needs_the_whole_service_is_in_its_half():
-    folders = (halves.ROOT / "tests" / name for name in ("integration", "acceptance"))
-    files = [file for folder in folders for file in folder.glob("test_*.py")]
-    assert files
-    assert [file.name for file in files if "pytest.mark.stack" not in file.read_text()] == []
-
-
-def test_nothing_needs_the_whole_service_where_its_half_does_not_look():
+def test_what_needs_the_whole_service_is_run_once():
     listed = subprocess.run(
         ["git", "grep", "--untracked", "-lF", "pytest.mark.stack"],
-        cwd=halves.ROOT, capture_output=True, text=True, check=True,
+        cwd=parts.ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     tests = [name for name in listed.stdout.splitlines() if re.search(r"(^|/)test_\w+\.py$", name)]
     assert tests
-    rooms = halves.ROOMS["stack"]
-    ours = ("ops/local/tests/test_halves.py",)  # whose own tests are made of such
-    assert [name for name in tests if not name.startswith(rooms) and name not in ours] == []
+    rooms = [room for part in parts.PARTS for room in part.rooms]
+    assert len(rooms) == len(set(rooms))
+    ours = ("ops/local/tests/test_parts.py",)  # whose own tests are made of such
+    assert [name for name in tests if not name.startswith(tuple(rooms)) and name not in ours] == []
+
+
+def test_what_is_in_its_rooms_for_users_needs_the_whole_service():
+    folders = (parts.ROOT / "tests" / name for name in ("integration", "acceptance"))
+    files = [file for folder in folders for file in folder.glob("test_*.py")]
+    assert files
+    assert [file.name for file in files if "pytest.mark.stack" not in file.read_text()] == []
 
 
 def test_both_run_and_both_are_shown(tests):
@@ -84,7 +91,7 @@ def test_a_failure_in_one_is_shown_and_fails_the_whole(tests):
     assert "1 passed, 1 deselected in" in said
 
 
-def test_a_half_that_is_killed_fails_the_whole(tests):
+def test_a_part_that_is_killed_fails_the_whole(tests):
     process = run(
         tests("""
         import os

@@ -15,6 +15,7 @@ import sys
 import time
 from functools import partial
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 # First, because it installs the reactor; then the application, because it sets Django up.
@@ -22,7 +23,8 @@ from daphne.server import Server  # isort: skip
 from config.asgi import application  # isort: skip
 
 from autobahn.websocket.types import ConnectionDeny
-from daphne import http_protocol
+from daphne import http_protocol, ws_protocol
+from daphne import server as daphne_server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import defer, reactor
 from twisted.internet.error import CannotListenError
@@ -42,6 +44,8 @@ HANDSHAKE_S = 15
 # Connections that wait to be accepted. With Twisted's 50 the kernel drops the others of a storm: they try
 # again after seconds of silence, instead of hearing at once when to.
 BACKLOG = 2048
+# Daphne asks the wall clock how long something takes. Somebody may set that, and no stream ends by it.
+http_protocol.time = ws_protocol.time = daphne_server.time = SimpleNamespace(time=time.monotonic)
 
 
 class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
@@ -72,7 +76,7 @@ class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
         inbox = getattr(self, "application_queue", None)
         if inbox is not None and inbox.paused:
             # Nothing is read at the moment, so a pong could not be either.
-            self.last_ping = time.time()
+            self.last_ping = time.monotonic()
             self._cancelAutoPingTimeoutCall()
         super().check_timeouts()
 

@@ -2,7 +2,8 @@
 
 At every moment it is ahead of the machine's by as many seconds as the file says that CHAOS_CLOCK names: for
 `time.time`, `time.time_ns`, and `now`, `utcnow` and `today` of `datetime`. What a library in C asks of the
-kernel is not reached; nor are the monotonic clocks, which no change of the time moves.
+kernel is not reached; nor are the monotonic clocks, which no change of the time moves. Each jump that
+somebody has seen is a line in a file beside it, `.seen`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ def ahead_s() -> float:
         _looked_at = time.monotonic()
         try:
             with open(_FILE) as file:
-                _ahead_s = float(file.read() or 0)
+                found = float(file.read() or 0)
+            if found != _ahead_s:
+                with open(f"{_FILE}.seen", "a") as seen:
+                    seen.write(f"{found:g}\n")
+            _ahead_s = found
         except (OSError, ValueError):
             _ahead_s = 0.0
     return _ahead_s

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
+
+import psycopg
+import redis
 
 from ops.chaos import clients, deaths, recording, report, servers
 from ops.chaos.demo import Demo
@@ -27,6 +31,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         servers.partition, deaths.clock_jump,
     )
 }  # fmt: skip
+# What asking something that was broken a moment ago may raise.
+AWAY = (OSError, HTTPException, psycopg.Error, redis.RedisError)
 OPTIONS = ("only", "var", "audio", "seconds")
 SHORTEST_S = 15.0  # what is broken is broken after six of them
 
@@ -67,7 +73,7 @@ def attempt(name: str, experiment: Experiment, lab: Lab) -> report.Row:
         return experiment(lab)
     except NotPossible as error:
         return report.Row(name, "nothing", "", skipped=str(error))
-    except (ChaosError, OSError) as error:
+    except (ChaosError, *AWAY) as error:
         return report.Row(name, "it was begun", "that it can be ended", (f"{type(error).__name__}: {error}",))
 
 

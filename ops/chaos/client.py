@@ -115,8 +115,9 @@ class Caller:
         deadline, wait_s = time.monotonic() + GIVE_UP_S, FIRST_WAIT_S
         said = ""
         while time.monotonic() < deadline:
+            # It begins at the first of them, whatever that takes: that is the one that will be broken.
+            self._lines += bool(self._token)
             base = self._urls[self._lines % len(self._urls)]
-            self._lines += 1
             url = "ws" + base.removeprefix("http").removeprefix("ws") + "/v1/listen?" + self._query()
             try:
                 return await connect(
@@ -155,9 +156,10 @@ class Caller:
 
     async def _talk(self, socket: ClientConnection) -> None:
         self._resumed = asyncio.get_running_loop().create_future()
+        comes_back = bool(self._token)  # that of the first line may come before anything is said on it
         listening = asyncio.create_task(self._listen(socket))
         try:
-            speaking = asyncio.create_task(self._speak(socket))
+            speaking = asyncio.create_task(self._speak(socket, comes_back=comes_back))
             await asyncio.wait((listening, speaking), return_when=asyncio.FIRST_COMPLETED)
             if not listening.done():  # all is said
                 await speaking
@@ -181,13 +183,13 @@ class Caller:
                     self._token = token
                 self.heard.take(message)
 
-    async def _speak(self, socket: ClientConnection) -> None:
+    async def _speak(self, socket: ClientConnection, *, comes_back: bool) -> None:
         with suppress(ConnectionClosed, TimeoutError):
-            await self._say_the_rest(socket)
+            await self._say_the_rest(socket, comes_back=comes_back)
 
-    async def _say_the_rest(self, socket: ClientConnection) -> None:
+    async def _say_the_rest(self, socket: ClientConnection, *, comes_back: bool) -> None:
         at_ms = 0
-        if self._lines > 1 and self._token:
+        if comes_back:
             async with asyncio.timeout(RESUME_S):
                 at_ms = await self._resumed
             self.heard.resumed += 1

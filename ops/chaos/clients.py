@@ -50,14 +50,13 @@ def slow_consumer(lab: Lab) -> Row:
     dropped = int(made - heard.partials)
     if a_second >= TWENTY and dropped <= 0:
         faults.append("no partial was dropped")
-    words = compare.words(wanted, heard.words)
+    words, (twice_ms, missing_ms) = compare.words(wanted, heard.words), demo.billed(heard)
     return Row(
         "slow_consumer",
         f"a client reads a message a second for {lab.plan.slow_s:g} s while {a_second:.0f} partials a second "
         "are made",
         f"memory stays, partials are dropped ({dropped} of {made:.0f} were), every final comes",
-        tuple(faults), words.lost, words.doubled,
-        sum(demo.double_billed_ms(one, heard.sent_ms) for one in heard.request_ids),
+        tuple(faults), words.lost, words.doubled, twice_ms, unbilled_ms=missing_ms,
     )  # fmt: skip
 
 
@@ -138,13 +137,15 @@ def churn_storm(lab: Lab) -> Row:
         _come_and_go(demo, polite=True)
     wait_for(lambda: demo.streams() == 0, GONE_S, "earlier streams to end")
     streams, before = demo.streams(), demo.footprint()
-    began = time.monotonic()
+    began, unheard = time.monotonic(), 0
     for number in range(count):
-        _come_and_go(demo, polite=number % 2 == 0)
+        unheard += not _come_and_go(demo, polite=number % 2 == 0)
         if (wait := began + (number + 1) * seconds / count - time.monotonic()) > 0:
             time.sleep(wait)
     took = time.monotonic() - began
     faults = _left_behind(demo, streams, before)
+    if unheard:
+        faults.append(f"{unheard} said goodbye and were not answered")
     return Row(
         "churn_storm",
         f"{count} clients come and go in {took:.0f} s, half of them without a word",
@@ -198,12 +199,12 @@ def _let_in(demo: Demo) -> socket.socket:
             time.sleep(0.3)
 
 
-def _come_and_go(demo: Demo, *, polite: bool) -> None:
+def _come_and_go(demo: Demo, *, polite: bool) -> bool:
+    """Whether who says goodbye is answered."""
     with closing(_let_in(demo)) as line, suppress(OSError):
-        line.sendall(wires.frame(wires.BINARY, bytes(32 * CHUNK_MS)))
-        if polite:
-            line.sendall(GOODBYE)
-            _end(line, 10)
+        line.sendall(wires.frame(wires.BINARY, bytes(32 * CHUNK_MS)) + (GOODBYE if polite else b""))
+        return not polite or _end(line, 15)[0] == 1000
+    return False
 
 
 def _end(line: socket.socket, within_s: float) -> tuple[int, str]:

@@ -19,13 +19,14 @@ from psycopg import sql
 
 from config import env
 from ops.chaos import compare
+from ops.chaos.client import Heard
 from ops.chaos.errors import ChaosError, NotPossible
 from ops.local import manage
 from ops.local.errors import LocalError
 from ops.local.running import Paths, read_json
 
 BACK_S = 90.0
-RECORDED_S, SETTLED_S = 30.0, 3.0
+RECORDED_S = 30.0
 USAGE = "SELECT from_ms, to_ms FROM metering_usageevent WHERE stream = %s"
 LEDGER = "SELECT coalesce(sum(ms), 0) FROM metering_ledgerentry WHERE request_id = %s"
 
@@ -138,20 +139,20 @@ class Demo:
         tasks = int(self.metrics()["stenogate_gateway_tasks"])
         return Footprint(_rss_mb(pid), files, tasks, _rss_mb(self.pid("worker")))
 
-    def double_billed_ms(self, stream: str, sent_ms: int) -> int:
-        """Once the usage of an ended stream is in the ledger, and no more of it comes."""
-        deadline, settled = time.monotonic() + RECORDED_S, time.monotonic() + SETTLED_S
-        ranges, charged_ms = self._billed(stream)
-        while time.monotonic() < min(deadline, settled):
-            time.sleep(0.2)
-            before = ranges, charged_ms
-            ranges, charged_ms = self._billed(stream)
-            recorded_ms = sum(end - start for start, end in ranges)
-            if charged_ms == recorded_ms == sent_ms:
-                break
-            if (ranges, charged_ms) != before or charged_ms < recorded_ms:
-                settled = time.monotonic() + SETTLED_S
-        return compare.double_billed_ms(ranges, charged_ms, sent_ms)
+    def billed(self, heard: Heard) -> tuple[int, int]:
+        """Milliseconds of an ended stream that are billed twice, and that are not billed: as soon as all of
+        it is in the ledger, or when that takes too long."""
+        deadline, twice_ms, missing_ms = time.monotonic() + RECORDED_S, 0, 0
+        for stream in heard.request_ids:
+            while True:
+                ranges, charged_ms = self._billed(stream)
+                recorded_ms = sum(end - start for start, end in ranges)
+                if charged_ms == recorded_ms == heard.sent_ms or time.monotonic() > deadline:
+                    break
+                time.sleep(0.2)
+            twice_ms += compare.double_billed_ms(ranges, charged_ms, heard.sent_ms)
+            missing_ms += max(0, heard.sent_ms - charged_ms)
+        return twice_ms, missing_ms
 
     def _billed(self, stream: str) -> tuple[list[tuple[int, int]], int]:
         role = env.DATABASE_ROLE.read(self.environ)

@@ -53,7 +53,6 @@ class Lab:
     demo: Demo
     recording: Recording
     plan: Plan = field(default_factory=Plan)
-    say: Callable[[str], None] = lambda text: None
     _wanted: dict[int, list[str]] = field(default_factory=dict)
 
     def wanted(self, recording: Recording | None = None, pace: float | None = None) -> list[str]:
@@ -84,8 +83,9 @@ class Lab:
 
         await asyncio.to_thread(wait_for, begun, HEARD_S, "somebody to be heard")
         sent_ms, broken_at = heard.sent_ms, time.monotonic()
-        if not call.done():
-            await asyncio.to_thread(how, heard)
+        if call.done():
+            raise ChaosError(f"the stream was over before anything was broken: {heard.failure or 'it ended'}")
+        await asyncio.to_thread(how, heard)
         await call
         heard_at = heard.beyond(sent_ms)
         return Disturbed(heard, None if heard_at is None else max(0.0, heard_at - broken_at))
@@ -97,14 +97,17 @@ class Lab:
         heard, found = disturbed.heard, [*faults, *disturbed.heard.contradictions]
         if heard.failure:
             found.append(heard.failure)
+        elif disturbed.recovery_s is None:
+            found.append("nothing was heard of what was said after the break")
         if len(heard.request_ids) > 1:
             found.append(f"it had {len(heard.request_ids)} request ids")
         words = compare.words(self.wanted(), heard.words)
-        billed_twice = sum(self.demo.double_billed_ms(one, heard.sent_ms) for one in heard.request_ids)
+        twice_ms, missing_ms = self.demo.billed(heard)
         if heard.cuts or heard.resumed:
             done = f"{done}. Cut: {', '.join(heard.cuts) or 'never'}; resumed {heard.resumed} x"
         if words.changed:
             expected = f"{expected}. ({words.changed} words were heard otherwise)"
         return Row(
-            name, done, expected, tuple(found), words.lost, words.doubled, billed_twice, disturbed.recovery_s
-        )
+            name, done, expected, tuple(found), words.lost, words.doubled, twice_ms, disturbed.recovery_s,
+            missing_ms,
+        )  # fmt: skip

@@ -37,6 +37,7 @@ class Road:
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     port: int = 0
     held_up_s: float = 0.0  # all delays together
+    stopped: int = 0  # pieces that met a cut
     _open: asyncio.Event = field(default_factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
@@ -83,6 +84,7 @@ class Road:
                 if wait := delay_s(self.loss, self.rng):
                     self.held_up_s += wait
                     await asyncio.sleep(wait)
+                self.stopped += not self._open.is_set()
                 await self._open.wait()
                 writer.write(piece)
                 await writer.drain()

@@ -23,6 +23,7 @@ class Row:
     doubled_words: int | None = None
     double_billed_ms: int | None = None
     recovery_s: float | None = None
+    unbilled_ms: int | None = None
     skipped: str = ""  # why it could not be made here
 
     @property
@@ -38,6 +39,8 @@ class Row:
             found.append(f"{self.doubled_words} words said twice")
         if self.double_billed_ms:
             found.append(f"{self.double_billed_ms} ms billed twice")
+        if self.unbilled_ms:
+            found.append(f"{self.unbilled_ms} ms not billed")
         return tuple(found)
 
 

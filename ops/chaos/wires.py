@@ -21,15 +21,11 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return head + length + NO_MASK + payload
 
 
-def connect(http_url: str, key: str, *, window: int | None = None) -> socket.socket:
-    """An open stream. `window`: so few bytes, in small packets, may wait to be read on this side. Raises
-    `OSError` when it is refused."""
+def connect(http_url: str, key: str) -> socket.socket:
+    """An open stream. Raises `OSError` when it is refused."""
     where = urlsplit(http_url)
     made = socket.socket()
     made.settimeout(20)
-    if window:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     try:
         made.connect((where.hostname, where.port))
         lines = (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from ops.chaos import client
 from ops.chaos.client import Caller, Heard
@@ -106,6 +108,33 @@ async def test_it_comes_back_with_its_token_and_goes_on_where_it_is_told(
     ]
     assert audio[2] == 600 * 32
     assert (heard.resumed, heard.sent_ms, heard.cuts) == (1, 1000, ["1006"])
+
+
+async def test_it_begins_at_the_first_address_and_comes_back_to_the_next() -> None:
+    opened: list[str] = []
+
+    def refuse_once(socket: ServerConnection, request: Request) -> Response | None:
+        opened.append("first")
+        return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "") if len(opened) == 1 else None
+
+    async def first(socket: ServerConnection) -> None:
+        await socket.send('{"type":"Resume","resume_token":"t","resume_from_ms":0}')
+        await socket.recv()
+        socket.transport.abort()
+
+    async def second(socket: ServerConnection) -> None:
+        opened.append("second")
+        await socket.send('{"type":"Resume","resume_token":"t","resume_from_ms":900}')
+        await socket.send('{"type":"Metadata"}')
+
+    async with (
+        serve(first, "127.0.0.1", 0, process_request=refuse_once) as one,
+        serve(second, "127.0.0.1", 0) as other,
+    ):
+        urls = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in (one, other)]
+        heard = await Caller(urls, "k", RECORDING, 20).call()
+    assert opened == ["first", "first", "second"]
+    assert heard.ended
 
 
 async def test_without_a_token_a_cut_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

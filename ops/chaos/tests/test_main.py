@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from ops.chaos import __main__ as command
@@ -25,6 +26,7 @@ def experiment(row: Row | Exception) -> Callable[[Any], Row]:
 
 HELD = experiment(Row("held", "a", "b", lost_words=0))
 LOST = experiment(Row("lost", "a", "b", lost_words=3))
+AWAY = experiment(psycopg.OperationalError("the database system is starting up"))
 STUCK = experiment(ChaosError("waited 90 s for the worker to be back"))
 ELSEWHERE = experiment(NotPossible("valkey was not started by `make run`."))
 
@@ -35,6 +37,7 @@ ELSEWHERE = experiment(NotPossible("valkey was not started by `make run`."))
         ([HELD], 0, "1 of 1 held"),
         ([HELD, LOST, HELD], 1, "3 words lost"),
         ([HELD, STUCK], 1, "waited 90 s for the worker to be back"),
+        ([AWAY, HELD], 1, "the database system is starting up"),
         ([HELD, ELSEWHERE], 0, "1 could not be made here"),
         ([ELSEWHERE], 1, "valkey was not started"),
     ],

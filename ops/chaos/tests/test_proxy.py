@@ -68,6 +68,7 @@ def test_nothing_moves_on_a_road_that_is_cut_and_nothing_is_lost_when_it_is_mend
             newcomer.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 newcomer.recv(100)
+            assert road.stopped == 1
             road.mend()
             line.settimeout(5)
             assert line.recv(100) == b"b"

@@ -13,7 +13,13 @@ GOOD = Row("worker_kill", "kill -9 of the worker", "nobody notices", (), 0, 0, 0
 
 @pytest.mark.parametrize(
     "changed",
-    [{"faults": ("it was cut",)}, {"lost_words": 1}, {"doubled_words": 2}, {"double_billed_ms": 20}],
+    [
+        {"faults": ("it was cut",)},
+        {"lost_words": 1},
+        {"doubled_words": 2},
+        {"double_billed_ms": 20},
+        {"unbilled_ms": 20},
+    ],
     ids=lambda changed: next(iter(changed)),
 )
 def test_whatever_is_wrong_breaks_the_row_and_the_command(changed: dict[str, Any]) -> None:
@@ -39,7 +45,7 @@ def test_what_could_not_be_made_is_no_fault_but_no_proof_either() -> None:
 def test_a_row_says_what_was_done_expected_and_measured() -> None:
     first, *_ = report.lines(GOOD)
     assert first.split("  ")[0] == "worker_kill"
-    assert first.split()[-5:] == ["0", "0", "ms", "0.8", "s", "held"][-5:]
+    assert first.split()[-6:] == ["0", "0", "ms", "0.8", "s", "held"]
     assert "- " in next(report.lines(replace(GOOD, lost_words=None)))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import promql_parser
@@ -45,6 +48,25 @@ def test_an_alert_asks_for_series_and_labels_that_there_are(rule: Rule) -> None:
     # Whatever it sums or joins by is a label of something in it.
     everything = exported.OF_TARGETS.union(*(exported.series()[one.name] for one in asked))
     assert rules.grouped(expression) <= everything
+
+
+def test_what_an_alert_sees_grow_is_there_from_the_beginning() -> None:
+    """Of a series that appears with its first number Prometheus sees no increase. Asked of a new process."""
+    shown = subprocess.run(
+        [sys.executable, "-c", "import gateway.telemetry, prometheus_client as p; "
+         "print(p.generate_latest().decode())"],
+        env={**os.environ, "PYTHONPATH": str(ALERTS.parents[1] / "platform")},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    asked = {one for rule in RULES for one in _counted(rule)}
+    assert asked
+    assert [one for one in asked if f"{one} 0.0" not in shown] == []
+
+
+def _counted(rule: Rule) -> Iterator[str]:
+    for one in rules.series(promql_parser.parse(rule.expr)):
+        for label, values in one.labels.items() if one.name.endswith("_total") else ():
+            yield from (f'{one.name}{{{label}="{value}"}}' for value in values)
 
 
 @each

@@ -111,3 +111,6 @@ def _tasks() -> float:
 
 
 tasks.set_function(_tasks)
+# Of what appears with its first number nobody sees an increase, and an alert asks for one of these.
+for _reason in ("worker_lost", "engine_failed", "gateway_draining", "internal_error"):
+    streams_closed.labels(_reason)

@@ -79,9 +79,9 @@ async def test_one_that_has_expired_is_read_all_the_same(tmp_path: Path) -> None
 async def test_an_address_that_shows_none_is_told_and_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(certificates, "TIMEOUT_S", 0.1)
     async with listening(certificate(tmp_path)) as gone:
         await Watch(lambda: [gone]).refresh()
+    monkeypatch.setattr(certificates, "TIMEOUT_S", 0.1)
     async with listening(None) as silent, asyncio.timeout(10):
         await Watch(lambda: [silent, gone, ("name.invalid", 443)]).refresh()
     for address in (silent, gone, ("name.invalid", 443)):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable
@@ -276,7 +277,7 @@ class Admission:
             except Exception as error:
                 self._note(error)
                 log.warning("limits: leases not renewed: %s", type(error).__name__)
-                await asyncio.sleep(min(1.0, self.renew_every_s))
+                await asyncio.sleep(min(1.0, self.renew_every_s) * random.uniform(0.5, 1))
 
     async def _say_who_left(self) -> None:
         self._somebody_left.clear()

@@ -12,12 +12,15 @@ from typing import NoReturn
 import psycopg
 import redis
 
+from config import env
 from ops.local import manage, stack
 from ops.local.console import Console
 from ops.local.errors import LocalError
 from ops.local.running import MARK, Paths, read_json
+from ops.local.service import kill_group
 
 RESTART_TIMEOUT_S = 120.0
+LAST_WORDS_S = 15.0  # longer than a part needs beyond its drain
 # Others of its signals would wait until everybody has gone.
 FAST_STOP = {"postgres": signal.SIGINT}
 
@@ -77,18 +80,25 @@ def _readable(said: object) -> str:
 
 
 def restart(paths: Paths, words: Sequence[str], console: Console) -> int:
-    """`restart worker`: the signal that ends it in good order; then whatever supervises starts it again."""
+    """`restart worker`: the signal that ends it in good order, or the one that ends what hangs; then whatever
+    supervises starts it again."""
     given = stack.Settings(manage.told(paths))
+    drains_s = max(env.DRAIN_SECONDS.read(given.environ), env.GATEWAY_DRAIN_SECONDS.read(given.environ))
     before = _pids(paths)
     if len(words) != 1 or words[0] not in before:
-        raise LocalError(f"Restart what? One of: {', '.join(sorted(before))}.")
+        raise LocalError(
+            f"Restart what? One of: {', '.join(sorted(before))}. What has died is started again by itself."
+        )
     (part,) = words
     console.doing(f"starting {part} again")
     os.kill(before[part], FAST_STOP.get(part, signal.SIGTERM))
     began = time.monotonic()
     while _pids(paths).get(part) in (None, before[part]) or not _ready(given):
-        if time.monotonic() > began + RESTART_TIMEOUT_S:
-            raise LocalError(f"It is not ready after {RESTART_TIMEOUT_S:g} s. See {paths.log}/{part}.log.")
+        waited_s = time.monotonic() - began
+        if waited_s > drains_s + LAST_WORDS_S and _pids(paths).get(part) == before[part]:
+            kill_group(before[part])
+        if waited_s > drains_s + RESTART_TIMEOUT_S:
+            raise LocalError(f"It is not ready after {waited_s:.0f} s. See {paths.log}/{part}.log.")
         time.sleep(0.1)
     console.done(part, "runs again, and all is ready", time.monotonic() - began)
     return 0

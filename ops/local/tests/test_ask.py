@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +60,18 @@ def test_it_needs_what_is_running(
 ) -> None:
     assert command.main(["--var", str(tmp_path), *words]) == 1
     assert "make run" in capsys.readouterr().out
+
+
+def test_a_part_that_hangs_is_ended_all_the_same(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "LAST_WORDS_S", 0.1)
+    monkeypatch.setattr(ask, "_ready", lambda given: True)
+    manage.keep(paths, {"DRAIN_SECONDS": "0", "GATEWAY_DRAIN_SECONDS": "0"})
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, process_group=0) as hangs:
+        os.kill(hangs.pid, signal.SIGSTOP)
+        # Whoever supervises has started another one, when it is gone.
+        monkeypatch.setattr(ask, "_pids", lambda paths: {"valkey": hangs.pid if hangs.poll() is None else 1})
+        assert command.main(["--var", str(paths.var), "restart", "valkey"]) == 0
+    assert hangs.returncode == -signal.SIGKILL
 
 
 def test_a_program_is_told_what_the_processes_are_and_ends_with_them(paths: Paths) -> None:

@@ -75,6 +75,10 @@ def test_nothing_listens_to_the_world_without_tls():
     ]
 
 
+def test_prometheus_which_is_another_machine_can_be_let_in():
+    assert SERVICES["gateway"]["environment"][env.METRICS_TOKEN.name] == "${METRICS_TOKEN:-}"
+
+
 def test_valkey_is_told_what_the_embedded_one_is_told():
     command = " ".join(SERVICES["valkey"]["command"])
     for words in (valkey.PUBSUB_LIMIT, f"--maxmemory {valkey.MAX_MEMORY}", "noeviction", "--appendonly yes"):

@@ -81,7 +81,8 @@ class Feed:
 
     def _append(self, packet: bytes) -> None:
         self._kept += packet
-        surplus = len(self._kept) - self._most_kept
+        # Never what is not sent yet: a source may give more in one piece than is kept.
+        surplus = min(len(self._kept) - self._most_kept, self.sent - self._start)
         if surplus > 0:
             del self._kept[:surplus]
             self._start += surplus

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -52,6 +53,21 @@ async def test_no_more_is_read_than_may_wait(live: bool, ahead_s: int) -> None:
     await filling
     assert mine.complete
     assert mine.end == 500 * len(SECOND)
+
+
+async def test_what_comes_in_one_piece_is_kept_until_it_is_sent_however_long_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed, "KEPT_S", 2)
+    mine, whole = Feed(LAYOUT, live=False), random.Random(1).randbytes(20 * len(SECOND))
+    mine._append(whole)
+    sent = b""
+    while packet := await mine.packet(len(sent), 0.001):
+        sent += packet
+        mine.note_sent(len(sent))
+    assert sent == whole
+    mine._append(SECOND)
+    assert mine.end - mine.start <= LAYOUT.size(1000 * (2 + feed.AHEAD_OF_A_FILE_S))
 
 
 async def test_packets_are_what_there_is_from_a_place_on() -> None:

@@ -97,6 +97,7 @@ def test_what_is_kept_is_said_and_never_more() -> None:
         filled = Feed(LAYOUT, live=True)
     mine = Way("ws://one.example/v1/listen", filled)
     mine.token = "t"
+    filled.note_sent(LAYOUT.size(4000))
     filled._append(bytes(LAYOUT.size(5000) + 2))
     assert query(mine)["have_from_ms"] == ["3001"]
     assert mine.place(3001) >= filled.start > mine.place(3000)

@@ -110,7 +110,7 @@ class _Stream:
             except CutOff as error:
                 trouble = str(error)
             except UnreachableError as error:
-                if not self._way.token:
+                if not self._has_begun:
                     raise
                 trouble = str(error)
                 self._way.try_another()
@@ -118,13 +118,18 @@ class _Stream:
                 if self._way.token and start_over and error.code in LOST_FOR_GOOD:
                     self._way.start_over()
                     self._outcome.started_over += 1
-                elif not (self._way.token and error.passes):
+                elif not (self._has_begun and error.passes):
                     raise
                 trouble, at_least_s = str(error), error.retry_after_s
             pause = self._patience.pause_s(clock(), self._way.window_s, at_least_s)
             if pause is None:
                 raise BrokenOffError(f"the stream was cut off and there was no way back to it: {trouble}")
             await asyncio.sleep(pause)
+
+    @property
+    def _has_begun(self) -> bool:
+        """And is worth waiting for: there is a stream to come back to, or one was lost that is to go on."""
+        return bool(self._way.token or self._outcome.started_over)
 
     async def _visit(self) -> None:
         """One connection. Returns when the server has said all."""
@@ -216,7 +221,8 @@ class _Stream:
                     ) from None
                 continue
             except ConnectionClosed as closed:
-                if outcome.finished and closed.rcvd is not None and closed.rcvd.code == 1000:
+                # That was its last word, whether or not its farewell got through.
+                if outcome.finished and (closed.rcvd is None or closed.rcvd.code == 1000):
                     return
                 raise
             message = connection.parse(raw)

@@ -109,6 +109,8 @@ class Flaky:
         async for packet in socket:
             if packet == '{"type":"CloseStream"}':
                 await say({"type": "Metadata", "request_id": "req-1"})
+                if left == 0:
+                    await self._cut(socket, step)
                 await socket.close(1000)
                 return
             if isinstance(packet, bytes):

@@ -230,6 +230,21 @@ async def test_a_stream_that_is_lost_is_followed_by_another_if_that_is_wanted() 
     assert "resume_token" not in fake.asked[2]
 
 
+async def test_the_stream_after_one_that_is_lost_is_waited_for() -> None:
+    heard = Heard()
+    async with flaky(Step(cut_after=5), Step(refuse=410, code="resume_late"), Step(refuse=503)) as fake:
+        outcome = await stream(fake, heard, start_over=True)
+    assert (outcome.finished, outcome.started_over) == (True, 1)
+    assert heard.numbers == [0, 1, *range(FINALS - 2)]
+
+
+async def test_a_stream_whose_farewell_is_lost_has_ended() -> None:
+    heard = Heard()
+    async with flaky(Step(cut_after=2 * FINALS + 2)) as fake:
+        outcome = await stream(fake, heard)
+    assert (heard.finals, outcome.finished, outcome.came_back, len(fake.asked)) == (WORDS, True, 0, 1)
+
+
 async def test_a_server_that_lets_in_and_breaks_off_is_given_up_too() -> None:
     async with flaky(*[Step(cut_after=1)] * 50) as fake:
         with pytest.raises(BrokenOffError, match="the connection was lost"):

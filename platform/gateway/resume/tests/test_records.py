@@ -15,7 +15,6 @@ from gateway.resume import records
 from gateway.resume.records import ALONE, Answer, Claimed, End, Kept, Records, Save
 from gateway.resume.tests.passing import pass_in
 
-DEADLINE_S = 5.0
 Make = Callable[..., Records]
 
 
@@ -39,13 +38,6 @@ def save(generation: int = 1, *, held: bool = False, stand: bytes = b"stand", **
 
 async def claim(kept: Records, generation: int = 1, *, alone: bool = False) -> Claimed:
     return await kept.claim("s", generation, alone=alone)
-
-
-async def reaped(kept: Records) -> dict[str, bytes]:
-    async with asyncio.timeout(DEADLINE_S):
-        while not (found := await kept.reap(10)):  # noqa: ASYNC110 - time is Valkey's
-            await asyncio.sleep(0.01)
-    return found
 
 
 async def test_what_was_left_is_the_next_ones_with_all_that_was_written(make: Make) -> None:
@@ -74,17 +66,15 @@ async def test_of_many_who_come_at_once_one_has_it(make: Make) -> None:
 
 
 async def test_who_has_the_newest_token_takes_it_over_at_once_and_who_has_an_old_one_when_it_is_abandoned(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make,
 ) -> None:
-    monkeypatch.setattr(records, "LEASE_S", 0.4)
     kept = make()
     await kept.tell([save(held=True)])
     assert (await claim(kept, 1)).generation == 2
     assert (await claim(kept, 2)).generation == 3
     assert (await claim(kept, 1)).answer is Answer.CONFLICT
-    async with asyncio.timeout(DEADLINE_S):
-        while (found := await claim(kept, 1)).answer is Answer.CONFLICT:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await pass_in(kept, records.LEASE_S)
+    found = await claim(kept, 1)
     assert (found.before, found.generation) == (3, 4)
 
 
@@ -144,33 +134,33 @@ async def test_who_comes_back_in_time_is_in_no_log(make: Make) -> None:
     assert await kept.reap(10) == {}
 
 
-async def test_entries_that_a_gateway_was_given_and_has_lost_are_given_to_another(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(records, "GIVEN_FOR_S", 0.1)
-    killed, other = make(0.05), make(0.05)
+async def test_entries_that_a_gateway_was_given_and_has_lost_are_given_to_another(make: Make) -> None:
+    killed, other = make(), make()
     await killed.tell([save()])
-    assert await reaped(killed) == {"s": b"entry"}
-    assert await reaped(other) == {"s": b"entry"}
+    await pass_in(killed, 61)
+    assert await killed.reap(10) == {"s": b"entry"}
+    await pass_in(other, records.GIVEN_FOR_S - 1)
+    assert await other.reap(10) == {}
+    await pass_in(other, 2)
+    assert await other.reap(10) == {"s": b"entry"}
 
 
-async def test_a_connection_that_could_not_be_heard_of_for_long_goes_on(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connection_that_could_not_be_heard_of_for_long_goes_on(make: Make) -> None:
     """Valkey's clock has jumped, or its own gateway was cut off."""
-    monkeypatch.setattr(records, "LEASE_S", 0.05)
-    kept = make(0.05)
+    kept = make()
     await kept.tell([save(held=True, finals=(b"a",), remembered=1)])
-    assert await reaped(kept)
+    await pass_in(kept, 61 + records.LEASE_S)
+    assert await kept.reap(10)
     assert await kept.tell([save(held=True, finals=(b"b",), remembered=2)]) == [Kept.FOR_THE_FIRST_TIME]
     await kept.taken(["s"])
     assert (await claim(kept)).answer is Answer.YOURS
 
 
 async def test_one_that_was_given_up_is_not_left_once_more(make: Make) -> None:
-    kept = make(0.05)
+    kept = make()
     await kept.tell([save()])
-    await reaped(kept)
+    await pass_in(kept, 61)
+    assert await kept.reap(10)
     assert await kept.tell([save()]) == [Kept.ANOTHERS]
 
 
@@ -193,12 +183,13 @@ async def test_when_valkey_has_forgotten_no_old_token_can_share_a_generation_wit
 
 @pytest.mark.parametrize("how", ["ended", "left", "given up"])
 async def test_who_went_to_another_region_comes_back_from_there(make: Make, how: str) -> None:
-    kept = make(0.05 if how == "given up" else 60.0)
+    kept = make()
     await kept.tell([save(2, finals=(b"old",), remembered=1)])
     if how == "ended":
         await kept.tell([End("s", 2)])
     elif how == "given up":
-        await reaped(kept)
+        await pass_in(kept, 61)
+        assert await kept.reap(10)
     assert (await claim(kept, 300)).answer is Answer.LATE
     assert await claim(kept, 300, alone=True) == Claimed(Answer.YOURS, 300, 300 + ALONE, b"", ())
 
@@ -233,9 +224,10 @@ async def test_everything_goes_by_itself_in_the_end_and_words_first(make: Make) 
 
 
 async def test_words_are_gone_with_the_time_to_come_back(make: Make) -> None:
-    kept = make(0.05)
+    kept = make()
     await kept.tell([save(finals=(b"words",), remembered=1)])
-    await reaped(kept)
+    await pass_in(kept, 61)
+    assert await kept.reap(10)
     record, finals = kept._keys("s")[:2]
     assert not await kept._redis.exists(finals)
     assert not await kept._redis.hexists(record, "stand")

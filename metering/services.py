@@ -19,7 +19,10 @@ from tenants.scope import tenant_scope
 # A clock that is far wrong must not carry a charge into another age; `recording` does the same with usage.
 OLDEST, AHEAD = datetime(2020, 1, 1, tzinfo=UTC), timedelta(minutes=5)
 # How streams end whose client may have gone on with them in another region.
-CUT_OFF = ("client_left", "region_draining", "stream_error")
+CUT_OFF = (
+    "client_left", "client_too_slow", "engine_failed", "gateway_draining", "internal_error", "NET-0001",
+    "region_draining", "stream_error", "worker_lost",
+)  # fmt: skip
 
 
 def record_requests(requests: Iterable[Request]) -> None:

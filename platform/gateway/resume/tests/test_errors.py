@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from gateway import errors_page  # noqa: F401 - knows of all of them
 from gateway.errors import GatewayError, StreamError
+from gateway.request_log import CLIENT_LEFT
 from gateway.resume import errors
 from gateway.resume.records import LEASE_S
+from metering import services
 
 REFUSALS = {
     "resume_bad_token": 400,
@@ -37,3 +42,14 @@ def test_who_finds_it_taken_is_told_when_to_look_again() -> None:
     assert errors.ResumeConflict().retry_after_s is not None
     assert errors.ResumeConflict.retry_after_s >= LEASE_S
     assert issubclass(errors.ResumedElsewhere, StreamError)
+
+
+def below(error: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    for one in error.__subclasses__():
+        yield one
+        yield from below(one)
+
+
+def test_the_request_log_waits_for_the_last_word_of_all_that_may_go_on_in_another_region() -> None:
+    resumable = {one.code for one in below(GatewayError) if one.resumable}
+    assert set(services.CUT_OFF) == resumable | {CLIENT_LEFT, StreamError.code}

@@ -118,6 +118,8 @@ class Places:
             move.cancel()
 
     def send_due(self) -> None:
+        if not self.complete:
+            return  # it is not open yet, and what a worker said of it would have no number
         for lane in self._session.lanes:
             if (placement := self._now.get(lane.name)) and (items := lane.items_to_send()):
                 self._link.send(placement.address, items)

@@ -32,6 +32,7 @@ from gateway.resume.errors import (
 )
 from gateway.resume.tests.returning import SECOND, Client, Make, ended, final, left, progress
 from gateway.session import State
+from gateway.stream import Stream
 from gateway.tests.driving import partial
 from regions.flags import RESUME, Setting, flags
 from tenants.errors import KeyRevoked, SpendCapReached
@@ -97,6 +98,27 @@ async def test_first_it_is_told_where_to_go_on_and_then_what_it_has_missed(
     assert result.seq == 3
     assert again.id == stream.id
     assert again.about.created[:19] == stream.about.created[:19]  # to the second
+
+
+async def test_no_channel_is_heard_again_before_all_are_open(make: Make) -> None:
+    """What a worker said of it would have no number yet."""
+    here = make()
+    client = Client(query="encoding=linear16&sample_rate=16000&channels=2&multichannel=true")
+    stream = await client.come(here)
+    await stream.hear(SECOND * 4)
+    await left(stream)
+    opening, given = here.link.open, here.link.given()
+
+    async def slow(*args: Any, **named: Any) -> Any:
+        for coming in here.process.streams.all():
+            assert isinstance(coming, Stream)
+            coming.send_due()  # as a lane does that has lost its worker so early, and has another
+        assert here.link.given() == given
+        return await opening(*args, **named)
+
+    here.link.open = slow  # type: ignore[method-assign]
+    await client.come(here)
+    assert here.link.given() != given
 
 
 # ---- when it may be come back to

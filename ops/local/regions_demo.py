@@ -137,8 +137,18 @@ class Demo:
             moves.send(SECOND * 4)
             first = _final(moves)
             command = self._manage("region", "drain", "eu", "--within", str(DRAINED_WITHIN_S))
-            wait_for(lambda: self.asks("atlantic", "eu").status == 307, "eu to drain")
-            wait_for(lambda: self.asks("europe", "us").status == 503, "us to hear of it")
+
+            def answers(tenant: str, at: str, status: int) -> bool:
+                for one in (
+                    socket,
+                    moves,
+                ):  # a slow machine takes longer than a stream may be silent
+                    with suppress(ConnectionClosed):
+                        one.send(json.dumps({"type": "KeepAlive"}))
+                return self.asks(tenant, at).status == status
+
+            wait_for(lambda: answers("atlantic", "eu", 307), "eu to drain")
+            wait_for(lambda: answers("europe", "us", 503), "us to hear of it")
             self.expect("atlantic asks eu", self.asks("atlantic", "eu"), 307, region="us")
             self.expect("europe asks eu", self.asks("europe", "eu"), 503, "region_unavailable")
             self.expect("europe asks us", self.asks("europe", "us"), 503, "region_unavailable")

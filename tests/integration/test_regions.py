@@ -204,7 +204,7 @@ def test_audio_transcripts_and_logs_of_europe_are_nowhere_else(three: Three) -> 
             assert three.demo.asks("europe", "ap", path=path).region == "eu"
         # That a tap sees what there is to be seen is seen by those who may be there.
         control = {name: hears(three, "anywhere", name, OF_OTHERS * SECONDS) for name in ("us", "ap")}
-        wait_for(lambda: all(one.encode() in three.written("eu") for one in ids), 10, "eu to write it down")
+        wait_for(lambda: all(one.encode() in three.written("eu") for one in ids), 30, "eu to write it down")
     finally:
         for tap in taps.values():
             tap.end()
@@ -272,17 +272,17 @@ def test_a_flag_reaches_all_regions_and_they_say_so(three: Three) -> None:
     assert taken() == {200}
     said = three.manage("flag", "recorded", "off")
     try:
-        wait_for(lambda: taken() == {503}, 5, "all regions to take no recordings")
+        wait_for(lambda: taken() == {503}, 15, "all regions to take no recordings")
         code = posts(three, "anywhere", "ap", OF_OTHERS)[1]["err_code"]
         assert code == "recorded_off"
 
         version = re.search(r"configuration (\d+)", said)
         assert version
         newest = {float(version.group(1))}
-        wait_for(lambda: set(map(three.goes_by, three.names)) == newest, 10, "all to go by the newest")
+        wait_for(lambda: set(map(three.goes_by, three.names)) == newest, 15, "all to go by the newest")
     finally:
         three.manage("flag", "recorded", "clear")
-    wait_for(lambda: taken() == {200}, 5, "recordings to be taken again")
+    wait_for(lambda: taken() == {200}, 15, "recordings to be taken again")
 
 
 def test_a_tenant_that_is_moved_is_wound_up_where_it_may_not_be_any_more(three: Three) -> None:
@@ -302,7 +302,7 @@ def test_a_tenant_that_is_moved_is_wound_up_where_it_may_not_be_any_more(three: 
     def may_be_anywhere() -> bool:
         return all(three.demo.asks("anywhere", name).status == 101 for name in three.names)
 
-    wait_for(may_be_anywhere, 10, "it to be anywhere again")
+    wait_for(may_be_anywhere, 15, "it to be anywhere again")
 
 
 def test_the_script_that_shows_it_all(three: Three, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from config import env
-from ops.local import ask, checks, dotenv, down, elsewhere, manage, postgres, regions, running, stack
+from ops.local import ask, checks, dotenv, elsewhere, foreground, manage, postgres, regions, running, stack
 from ops.local.console import Console
 from ops.local.errors import AlreadyRunning, LocalError
 from ops.local.running import Paths
-from ops.local.supervisor import StopRequested, Supervisor
+from ops.local.supervisor import Supervisor
 
 # What follows one of these is not ours to read.
 FOR_OTHERS = ("manage", "with", "sql", "valkey", "restart", "regions")
@@ -63,33 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(paths: Paths, console: Console) -> int:
-    supervisor = Supervisor(console, on_change=lambda pids: running.record(paths, pids))
-    supervisor.listen_to_signals()
-    began = time.monotonic()
-    checks.writable(paths)
-    checks.space(paths.var)
-    with running.only_one(paths):
-        console.line("Stenogate")
-        try:
-            given = _prepare(paths, console)
-            _bring_up(given, paths, console, supervisor)
-            _announce(given, paths, console, supervisor, time.monotonic() - began)
-            supervisor.watch()
-        except StopRequested:
-            pass
-        except LocalError:
-            if not supervisor.stops:  # else it failed because it is being stopped
-                raise
-        finally:
-            down.everything(paths, console, supervisor)
-    return 0
+    return foreground.run("Stenogate", paths, console, _prepare, _bring_up, _announce)
 
 
 def _prepare(paths: Paths, console: Console) -> stack.Settings:
     given = stack.settings(os.environ, dotenv.read(stack.ROOT / ".env"))
-    paths.demo.unlink(missing_ok=True)
-    if left := running.end_leftovers(paths):
-        console.line(f"  An earlier run had left {', '.join(left)}: ended.")
     environ = given.environ
     gateway, worker = env.GATEWAY_PORT.read(environ), env.WORKER_PORT.read(environ)
     if gateway == worker:

@@ -19,13 +19,13 @@ from pathlib import Path
 
 from config import env
 from config.celery import ALIVE_KEY, CALLBACKS_ALIVE_KEY
-from ops.local import checks, dotenv, down, manage, postgres, running, stack, valkey
+from ops.local import dotenv, foreground, manage, postgres, running, stack, valkey
 from ops.local.console import Console
 from ops.local.errors import LocalError
 from ops.local.running import Paths, read_json, write_json
 from ops.local.service import Service
 from ops.local.stack import Settings
-from ops.local.supervisor import StopRequested, Supervisor
+from ops.local.supervisor import Supervisor
 
 ZONES = {"eu": "europe", "us": "america", "ap": "asia"}
 # Where they are is ours to say; everything else may be set as for `make run`.
@@ -56,33 +56,11 @@ def main(paths: Paths, arguments: Sequence[str], console: Console) -> int:
 
 
 def run(paths: Paths, console: Console) -> int:
-    supervisor = Supervisor(console, on_change=lambda pids: running.record(paths, pids))
-    supervisor.listen_to_signals()
-    began = time.monotonic()
-    checks.writable(paths)
-    checks.space(paths.var)
-    with running.only_one(paths):
-        console.line("Stenogate in three regions")
-        try:
-            regions = _prepare(paths, console)
-            _bring_up(regions, paths, console, supervisor)
-            _announce(regions, paths, console, supervisor, time.monotonic() - began)
-            supervisor.watch()
-        except StopRequested:
-            pass
-        except LocalError:
-            if not supervisor.stops:
-                raise
-        finally:
-            down.everything(paths, console, supervisor)
-    return 0
+    return foreground.run("Stenogate in three regions", paths, console, _prepare, _bring_up, _announce)
 
 
 def _prepare(paths: Paths, console: Console) -> dict[str, Settings]:
     """What each region is told that the others are not."""
-    paths.demo.unlink(missing_ok=True)
-    if left := running.end_leftovers(paths):
-        console.line(f"  An earlier run had left {', '.join(left)}: ended.")
     for name in ZONES:
         _held(paths, name).unlink(missing_ok=True)
     stack.begin_logs(paths)
@@ -241,7 +219,6 @@ def _facts(regions: Mapping[str, Settings], paths: Paths) -> dict[str, dict[str,
             "worker_url": given.worker_url,
             "valkey_port": ports[f"valkey-{name}"],
             "zone": ZONES[name],
-            "folder": str(paths.var / name),
         }
         for name, given in regions.items()
     }

@@ -196,7 +196,7 @@ DESCRIBED: tuple[Parameter, ...] = (
         "last_seq",
         "with resume_token: the seq of the last final that you have; -1: none yet",
         f"a whole number from -1 to {MAX_SEQ}",
-        "that of the result that the token came with",
+        "the last final that had been said when the token was given",
         query.whole(-1, MAX_SEQ),
         "last_seq",
         {"type": "integer", "minimum": -1, "maximum": MAX_SEQ},

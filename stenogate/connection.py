@@ -102,9 +102,10 @@ def _refusal(error: InvalidStatus) -> RefusedError:
     else:
         code = str(body.get("err_code", ""))
         request = f"; request {body['request_id']}" if body.get("request_id") else ""
+        wait = "" if retry_after_s is None else f", Retry-After {retry_after_s:.0f} s"
         said = (
             f"the server refused the stream: {str(body['err_msg'])[:MAX_ERROR_TEXT]} "
-            f"(HTTP {status}, {code or 'no code'}{request})"
+            f"(HTTP {status}, {code or 'no code'}{wait}{request})"
         )
     return RefusedError(said, status=status, code=code, retry_after_s=retry_after_s)
 

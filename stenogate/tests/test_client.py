@@ -212,9 +212,9 @@ async def test_a_server_that_keeps_nothing_is_not_asked_again() -> None:
     assert len(fake.asked) == 1
 
 
-async def test_the_first_handshake_is_tried_once() -> None:
-    async with flaky(Step(refuse=503)) as fake:
-        with pytest.raises(RefusedError):
+async def test_the_first_handshake_is_tried_once_and_says_when_it_may_be_again() -> None:
+    async with flaky(Step(refuse=503, headers=(("Retry-After", "7"),))) as fake:
+        with pytest.raises(RefusedError, match=r"HTTP 503, no_capacity, Retry-After 7 s; request req-1"):
             await stream(fake, Heard())
     assert len(fake.asked) == 1
 

@@ -63,7 +63,6 @@ def set_state(name: str, state: State, *, actor: Actor) -> int:
     """Gateways hear of it within a second. Setting what is set already changes nothing."""
     permit(actor)
     with staff_scope():
-        _write_down(name)
         before = _locked(name).state
         if before == state:
             return version()
@@ -78,8 +77,12 @@ def ensure_region(name: str, *, address: str = "", zone: str = "", actor: Actor)
 
 
 def must_be_there(names: set[str]) -> None:
+    """Within `staff_scope`: one that was never added is written down if a gateway of it reports."""
     known = set(Region.objects.filter(name__in=names).values_list("name", flat=True))
-    if missing := sorted(names - known):
+    reporting = set(Gateway.objects.filter(region__in=names - known).values_list("region", flat=True))
+    for name in reporting:
+        Region.objects.get_or_create(name=name)
+    if missing := sorted(names - known - reporting):
         there = ", ".join(Region.objects.values_list("name", flat=True)) or "none"
         raise RegionUnknown(f"There is no region {', '.join(map(repr, missing))}. There are: {there}.")
 
@@ -90,12 +93,6 @@ def _must_be_alone(name: str, *, address: str) -> None:
     others = Region.objects.filter(address__iexact=address).exclude(name=name)
     if address and (other := others.first()):
         raise AddressTaken(f"Choose another address; another region has it already: {other}.")
-
-
-def _write_down(name: str) -> None:
-    """A region that was never added is one as soon as a gateway of it reports."""
-    if not Region.objects.filter(name=name).exists() and Gateway.objects.filter(region=name).exists():
-        Region.objects.get_or_create(name=name)
 
 
 def _locked(name: str) -> Region:

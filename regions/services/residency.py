@@ -10,7 +10,7 @@ from regions.services.history import Actor, permit, version
 from regions.services.registry import must_be_there
 from tenants.models import APIKey, Tenant
 from tenants.residency import INHERIT, Residency, Rule, as_json, listed, rule_of, where
-from tenants.scope import tenant_scope
+from tenants.scope import staff_scope, tenant_scope
 from tenants.services.audit import record
 
 
@@ -65,4 +65,5 @@ def _check(rule: Rule, *, inherits: bool) -> None:
         raise ResidencyMalformed("The home region is not among those that are allowed.")
     if rule.residency == Residency.HOME and not rule.home and not inherits:
         raise ResidencyMalformed("The rule home needs a home region.")
-    must_be_there({rule.home, *rule.allowed} - {""})
+    with staff_scope():
+        must_be_there({rule.home, *rule.allowed} - {""})

@@ -9,6 +9,8 @@ from regions import errors, selectors, services
 from regions.models import Region
 from regions.routing import State
 from tenants.errors import RoleNotAllowed
+from tenants.residency import Rule
+from tenants.scope import staff_scope
 
 pytestmark = pytest.mark.django_db
 
@@ -91,13 +93,26 @@ def test_only_ours_write(acme, staff):
         assert cursor.fetchone() == (False,)
 
 
-def test_a_region_that_nobody_added_is_there_with_its_first_gateway_and_can_be_drained():
+@pytest.fixture
+def local():
     services.report(
         services.Report(
             uuid.uuid4(), "local", "host 1", streams=1, room=5, workers_room=9, draining=False, version=0
         )
     )
+
+
+def test_a_region_that_nobody_added_is_there_with_its_first_gateway_and_can_be_drained(local):
     assert selectors.view().regions["local"].gateways == 1
     services.set_state("local", State.DRAINING, actor="test")
     found = selectors.view().regions["local"]
     assert (found.state, found.gateways, found.streams) == ("draining", 1, 1)
+
+
+def test_it_can_have_a_flag_and_be_a_home_too(local, acme):
+    services.set_flag("recorded", False, region="local", actor="test")
+    assert selectors.view().flags.on("recorded", region="local", tenant=acme.tenant.id) is False
+    with staff_scope():
+        Region.objects.all().delete()
+    services.set_tenant_residency(acme.tenant, Rule("home", "local"), actor="test")
+    assert Region.objects.get().name == "local"

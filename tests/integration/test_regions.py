@@ -286,6 +286,7 @@ def test_a_flag_reaches_all_regions_and_they_say_so(three: Three) -> None:
 
 
 def test_a_tenant_that_is_moved_is_wound_up_where_it_may_not_be_any_more(three: Three) -> None:
+    three.manage("residency", "anywhere")  # to have a shell: one takes longer than a stream may be silent
     with three.demo.opens("anywhere", "us", LIVE) as live:
         live.send(OF_OTHERS * SECONDS)
         json.loads(live.recv(timeout=10))

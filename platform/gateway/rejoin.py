@@ -19,6 +19,8 @@ from wire.messages import Word
 REMEMBERED_WORDS = 12
 # As far as the same word may be from one hearing to the other.
 NEAR_MS = 500
+# So many words may be on the other side than their times say.
+MOST_MOVED = 3
 
 
 class Rejoin:
@@ -60,7 +62,9 @@ class Rejoin:
         best, best_score, others = by_time, *self._score(words, by_time)
         if not others:
             return by_time  # its neighbours say nothing else
-        for distance in range(1, 4):
+        if by_time == len(words):  # what was said last may be in the final after this one
+            best_score = max(self._score(words, by_time, later)[0] for later in range(MOST_MOVED + 1))
+        for distance in range(1, MOST_MOVED + 1):
             for cut in (by_time - distance, by_time + distance):
                 moved = words[min(cut, by_time) : max(cut, by_time)]
                 if not 0 <= cut <= len(words) or any(
@@ -71,11 +75,12 @@ class Rejoin:
                     best, best_score = cut, score
         return best
 
-    def _score(self, words: Sequence[Word], cut: int) -> tuple[int, int]:
-        """Of the words before the cut, side by side with the last ones said: how many are the same, and how
-        many are others. One that was misheard shifts none of them."""
+    def _score(self, words: Sequence[Word], cut: int, later: int = 0) -> tuple[int, int]:
+        """Of the words before the cut, side by side with the last ones said, but for those that come later:
+        how many are the same, and how many are others. One that was misheard shifts none of them."""
         heard = [*self._heard, *(_bare(word.text) for word in words[:cut])]
-        pairs = list(zip(reversed(heard), reversed(self._said), strict=False))
+        said = self._said[: max(0, len(self._said) - later)]
+        pairs = list(zip(reversed(heard), reversed(said), strict=False))
         same = sum(mine == theirs for mine, theirs in pairs)
         return same, len(pairs) - same
 

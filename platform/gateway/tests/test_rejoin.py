@@ -107,6 +107,17 @@ def test_finals_heard_again_count_as_neighbours() -> None:
     assert texts(rejoin.new_in(shifted(words[2:], 240))) == "on the mat"
 
 
+def test_a_final_may_end_before_what_was_said_last() -> None:
+    """Then what it ends with is not to be held against the last words said."""
+    words = spoken("the yes the no no no a no the a no a")
+    rejoin = joined(words, 11)
+    new = []
+    for final in (words[:9], words[9:10], words[10:]):
+        new += rejoin.new_in(final)
+        rejoin.remember(final)
+    assert texts(new) == "a"
+
+
 def test_after_something_new_a_word_that_was_said_before_is_new_too() -> None:
     words = spoken("yes no yes no")
     rejoin = joined(words, 2)

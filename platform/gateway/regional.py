@@ -31,7 +31,7 @@ from gateway.streams import OpenStream, Streams
 from regions import selectors, services
 from regions.flags import Flags
 from regions.routing import Redirect, Refuse, Region, State, route
-from regions.selectors import View
+from regions.selectors import HEARD_WITHIN_S, View
 from regions.services import Report
 from tenants.access import KeyGrant
 from tenants.residency import Where
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 PULL_EVERY_S = 0.5
 REPORT_EVERY_S = 1.0
 FRESH_FOR_S = 10.0
+HEARD_AGAIN_WITHIN_S = 5.0  # after a database was away for all
 LONGEST_PAUSE_S = 2.0
 LEAVE_WITHIN_S = 1.0
 # Streams that are sent to another region in one turn, so that it is not flooded: 200 a second from here.
@@ -73,6 +74,7 @@ class Regional:
     _measured: set[str] = field(default_factory=set)
     _seen: int | None = None
     _read_at: float | None = None
+    _fresh_from: float = 0.0
     _reported_at: float = 0.0
     _told: int | None = None
     _moved: WeakSet[OpenStream] = field(default_factory=WeakSet)
@@ -102,7 +104,7 @@ class Regional:
         return self.flags.on(flag, region=self.here, tenant=grant.tenant_id)
 
     def _route(self, where: Where, hint: str = "") -> object:
-        fresh = self._read_at is not None and self.clock() - self._read_at < FRESH_FOR_S
+        fresh = self._read_at is not None and self._fresh_from <= self.clock() < self._read_at + FRESH_FOR_S
         return route(self.regions, here=self.here, where=where, hint=hint, fresh=fresh)
 
     # ---- what all know of each other
@@ -146,6 +148,9 @@ class Regional:
         known_at = keys_known_at()
         if self._read_at is not None and known_at is not None and known_at >= self._read_at:
             self.applied = self._seen or 0
+        if self._read_at is not None and self.clock() - self._read_at > HEARD_WITHIN_S:
+            # Who first asks a database that is back finds all others silent, and they live.
+            self._fresh_from = self.clock() + HEARD_AGAIN_WITHIN_S
         self.regions = view.regions
         self.flags = self.flags if view.flags is None else view.flags
         self._seen, self._read_at = view.version, self.clock()

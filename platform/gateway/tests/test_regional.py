@@ -11,13 +11,13 @@ from prometheus_client import REGISTRY
 from gateway.auth import Authenticated
 from gateway.errors import BadParameter, GatewayError
 from gateway.region_errors import RegionElsewhere, RegionForbidden, RegionUnavailable, RegionUnknown
-from gateway.regional import FRESH_FOR_S, MOVES_A_TURN, Regional
+from gateway.regional import FRESH_FOR_S, HEARD_AGAIN_WITHIN_S, MOVES_A_TURN, Regional
 from gateway.streams import Streams
 from gateway.tests.doors import grant
 from regions import flags
 from regions.flags import RECORDED, Setting
 from regions.routing import Region, State
-from regions.selectors import View
+from regions.selectors import HEARD_WITHIN_S, View
 from regions.services import Report
 from tenants.access import KeyGrant
 from tenants.residency import Where
@@ -148,6 +148,20 @@ async def test_while_the_database_is_away_the_last_that_was_read_counts() -> Non
     with pytest.raises(ConnectionError):
         await world.pull()
     with pytest.raises(RegionElsewhere):
+        world.gateway.check(asks(), who(where=EU_ONLY))
+
+
+async def test_who_first_asks_a_database_that_is_back_does_not_take_the_others_for_dead() -> None:
+    world = World("us", EU, US)
+    await world.pull()
+    world.now += HEARD_WITHIN_S
+    world.set("eu", gateways=0)
+    await world.pull()
+    with pytest.raises(RegionElsewhere):
+        world.gateway.check(asks(), who(where=EU_ONLY))
+    for _ in range(int(2 * HEARD_AGAIN_WITHIN_S)):
+        await world.pull()
+    with pytest.raises(RegionUnavailable, match="eu does not answer"):
         world.gateway.check(asks(), who(where=EU_ONLY))
 
 

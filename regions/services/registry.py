@@ -70,10 +70,10 @@ def set_state(name: str, state: State, *, actor: Actor) -> int:
         return note(actor, "region.state", name, before=before, after=state.value)
 
 
-def ensure_region(name: str, *, address: str = "", zone: str = "", actor: Actor) -> None:
+def ensure_region(name: str, *, actor: Actor) -> None:
     """See to it that it is there, as it is if it is."""
     with suppress(RegionTaken):
-        add_region(name, address=address, zone=zone, actor=actor)
+        add_region(name, actor=actor)
 
 
 def must_be_there(names: set[str]) -> None:

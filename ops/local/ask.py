@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import psycopg
@@ -20,6 +22,7 @@ from ops.local.running import MARK, Paths, read_json
 from ops.local.service import kill_group
 
 RESTART_TIMEOUT_S = 120.0
+DRAINS = {"worker": env.DRAIN_SECONDS, "gateway": env.GATEWAY_DRAIN_SECONDS}
 LAST_WORDS_S = 15.0  # longer than a part needs beyond its drain
 # Others of its signals would wait until everybody has gone.
 FAST_STOP = {"postgres": signal.SIGINT}
@@ -83,13 +86,14 @@ def restart(paths: Paths, words: Sequence[str], console: Console) -> int:
     """`restart worker`: the signal that ends it in good order, or the one that ends what hangs; then whatever
     supervises starts it again."""
     given = stack.Settings(manage.told(paths))
-    drains_s = max(env.DRAIN_SECONDS.read(given.environ), env.GATEWAY_DRAIN_SECONDS.read(given.environ))
     before = _pids(paths)
     if len(words) != 1 or words[0] not in before:
         raise LocalError(
             f"Restart what? One of: {', '.join(sorted(before))}. What has died is started again by itself."
         )
     (part,) = words
+    drains = DRAINS.get(part)
+    drains_s = drains.read(given.environ) if drains else 0.0
     console.doing(f"starting {part} again")
     os.kill(before[part], FAST_STOP.get(part, signal.SIGTERM))
     began = time.monotonic()
@@ -111,5 +115,8 @@ def _pids(paths: Paths) -> dict[str, int]:
 
 
 def _ready(given: stack.Settings) -> bool:
-    """The gateway, which says so of nearly all; and the worker, which is not the only one it may have."""
-    return not any(stack.healthy(f"{url}/healthz") for url in (given.worker_url, given.gateway_url))
+    """The gateway, which says so of nearly all, and for which `weak` is not; and the worker, which is not the
+    only one it may have."""
+    with suppress(OSError), urllib.request.urlopen(f"{given.gateway_url}/healthz", timeout=3) as page:  # noqa: S310
+        return b"weak" not in page.read() and not stack.healthy(f"{given.worker_url}/healthz")
+    return False

@@ -65,9 +65,9 @@ def test_it_needs_what_is_running(
 def test_a_part_that_hangs_is_ended_all_the_same(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "LAST_WORDS_S", 0.1)
     monkeypatch.setattr(ask, "_ready", lambda given: True)
-    manage.keep(paths, {"DRAIN_SECONDS": "0", "GATEWAY_DRAIN_SECONDS": "0"})
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, process_group=0) as hangs:
         os.kill(hangs.pid, signal.SIGSTOP)
+        os.waitpid(hangs.pid, os.WUNTRACED)  # else the next signal may come first
         # Whoever supervises has started another one, when it is gone.
         monkeypatch.setattr(ask, "_pids", lambda paths: {"valkey": hangs.pid if hangs.poll() is None else 1})
         assert command.main(["--var", str(paths.var), "restart", "valkey"]) == 0

@@ -19,7 +19,7 @@ from faults import kinds
 from faults.kinds import Kind
 from faults.pauses import pause_s
 from gateway import callbacks, outbound, receivers
-from gateway.callbacks import IN_ORDER_FOR_S, TRY_FOR_S, Callback
+from gateway.callbacks import IN_ORDER_FOR_S, LONGEST_PAUSE_S, TRY_FOR_S, Callback
 from gateway.receivers import Busy
 
 log = logging.getLogger(__name__)
@@ -50,11 +50,13 @@ def _deliver(what: Callback, valkey: redis.Redis) -> tuple[Callback | None, floa
     now, its = time.time(), receivers.current()
     if now - what.created < IN_ORDER_FOR_S and what.number > _next(valkey, what):
         return what, WAIT_FOR_TURN_S
+    left_alone_s = busy_s = 0.0
     try:
         left_alone_s = its.begin(what)
     except Busy:
-        return what, WAIT_FOR_TURN_S * (1 + random.random())
-    if not left_alone_s:
+        # At least half as long as it has waited already, so that thousands of them are no load.
+        busy_s = max(WAIT_FOR_TURN_S, min(now - what.created, LONGEST_PAUSE_S) / 2) * (1 + random.random())
+    if not left_alone_s and not busy_s:
         over = False
         try:
             over = asyncio.run(callbacks.send(what, outbound.current(), now))
@@ -63,13 +65,13 @@ def _deliver(what: Callback, valkey: redis.Redis) -> tuple[Callback | None, floa
         if over:
             _done(valkey, what)
             return None, 0.0
-    # Its server was tried, or is known not to answer.
+    # Its server was tried, or is known not to answer; or its project has enough under way.
     pause = callbacks.next_try_s(what, time.time(), random.random())
     if pause is None or (what.attempt == 0 and not _may_wait(valkey, what)):
         log.warning("%s: given up after %d tries", what, what.attempt + 1)
         _done(valkey, what)
         return None, 0.0
-    return replace(what, attempt=what.attempt + 1), max(pause, left_alone_s)
+    return replace(what, attempt=what.attempt + 1), busy_s or max(pause, left_alone_s)
 
 
 def publish(task: str, records: list[dict[str, Any]]) -> None:

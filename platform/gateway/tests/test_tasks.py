@@ -149,11 +149,27 @@ def test_a_project_with_slow_servers_has_some_threads_and_not_all(server: Receiv
         assert receivers.current().begin(what(server.url(), project=slow)) == 0
     one = what(server.url(), project=slow)
     retry = deliver(one)
-    assert again(retry) == one  # it was no try
+    assert again(retry) == replace(one, attempt=1)
     assert 0.5 <= float(retry.when) <= 1  # type: ignore[union-attr,arg-type]
     assert deliver(what(server.url())) is None
     receivers.current().end(what(server.url(), project=slow), answered=True)
     assert deliver(one) is None
+
+
+def test_those_that_find_their_project_busy_are_so_many_ask_less_and_less_often_and_end(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "MAX_WAITING", 2)
+    slow, now = str(uuid.uuid4()), time.time()
+    for _ in range(AT_ONCE):
+        assert receivers.current().begin(what(server.url(), project=slow)) == 0
+    minute_old, day_old = (what(server.url(), project=slow, created=now - age) for age in (60, TRY_FOR_S))
+    retry = deliver(minute_old)
+    assert 30 <= float(retry.when) <= 62  # type: ignore[union-attr,arg-type]
+    assert deliver(day_old) is None
+    assert deliver(what(server.url(), project=slow)) is not None
+    assert deliver(what(server.url(), project=slow)) is None  # the third
+    assert deliver(again(retry)) is not None
 
 
 def test_without_valkey_nothing_is_lost_and_nothing_said_of_it(

@@ -67,8 +67,8 @@ def main(parts: Sequence[Part] = PARTS, arguments: Sequence[str] = ()) -> int:
     with tempfile.TemporaryDirectory(prefix="stenogate-tests-") as folder:
         running: list[Running] = []
         try:
-            for number, part in enumerate(parts):
-                running.append(_start(part, Path(folder) / str(number), arguments, console))
+            for place, part in enumerate(parts):
+                running.append(_start(part, Path(folder) / str(place), arguments, console))
             _watch(running, console)
         except Interrupted:
             _end(running, console)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -143,7 +144,7 @@ class _Stream:
         sender = None
         try:
             self._way.turn_to(taken_by)
-            at = self._begin(socket)
+            at = await self._begin(socket)
             self._outcome.came_back += comes_back
             sender = asyncio.create_task(self._send(socket, at))
             await self._receive(socket, sender)
@@ -161,12 +162,15 @@ class _Stream:
                 await asyncio.gather(sender, return_exceptions=True)
             await socket.close()
 
-    def _begin(self, socket: ClientConnection) -> int:
+    async def _begin(self, socket: ClientConnection) -> int:
         """From which byte on to send."""
         headers = socket.response.headers if socket.response is not None else {}
         comes_back = bool(self._way.token)
         self._way.token = headers.get("stenogate-resume-token", self._way.token)
         from_ms = headers.get("stenogate-resume-from-ms", "" if comes_back else "0")
+        if not from_ms:
+            with suppress(TimeoutError):  # it may only mean to say where else the stream goes on
+                await asyncio.wait_for(socket.recv(), connection.CONNECT_SECONDS)
         if not (from_ms.isascii() and from_ms.isdigit()):
             raise BrokenOffError("the server does not say from where it needs the audio; is it one of ours?")
         at = self._way.place(int(from_ms))

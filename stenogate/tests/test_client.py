@@ -285,6 +285,15 @@ async def test_it_goes_where_the_server_says() -> None:
         assert heard.finals == WORDS
 
     heard = Heard()
+    async with flaky() as there, flaky() as closing:
+        closing.steps[:] = [Step(cut_after=4), Step(cut_after=0, close=(4307, there.url), resumes=False)]
+        there.known, there.said = closing.known, 1
+        there.heard += AUDIO[: LAYOUT.size(FINAL_MS)]
+        await stream(closing, heard)
+        assert (len(closing.asked), len(there.asked)) == (2, 1)
+        assert heard.finals == WORDS
+
+    heard = Heard()
     async with flaky() as there, flaky() as leaving:
         leaving.steps[:] = [Step(cut_after=4, close=(1012, "region_draining"), url=there.url)]
         there.known, there.said = leaving.known, 1

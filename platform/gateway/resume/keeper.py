@@ -296,22 +296,25 @@ class Keeper:
 
     async def _write_open(self, some: list[_Open]) -> None:
         some = [kept for kept in some if self._mine(kept.stream) is kept]  # some may have left meanwhile
-        saves = []
+        saves, told = [], []
         now = self._clock()
         for kept in some:
             kept.changed = False
             saves.append(kept.save(record := kept.stream.record(), held=True))
-            kept.written_at, kept.written_seq = now, record.mark.next_seq
+            told.append(record.mark.next_seq)
+            kept.written_at, kept.written_seq = now, 0  # it may get lost, also while its stream leaves
         try:
             answers = await self._records.tell(saves)
         except BaseException:
             for kept in some:
-                kept.changed, kept.written_seq = True, 0
+                kept.changed = True
             raise
-        for kept, save, answer in zip(some, saves, answers, strict=True):
+        for kept, save, seq, answer in zip(some, saves, told, answers, strict=True):
             if answer is Kept.FOR_THE_FIRST_TIME and len(save.finals) < save.remembered:
-                kept.changed, kept.written_seq = True, 0  # Valkey has lost its memory
-            elif answer is Kept.ANOTHERS and self._mine(kept.stream) is kept:
+                kept.changed = True  # Valkey has lost its memory
+            else:
+                kept.written_seq = seq
+            if answer is Kept.ANOTHERS and self._mine(kept.stream) is kept:
                 del self._open[save.stream]
                 kept.stream.lose()
 

@@ -171,6 +171,25 @@ async def test_what_may_not_have_arrived_is_written_once_more_and_is_there_once(
     assert [told.seq for told in came.missed] == [0, 1, 2]
 
 
+async def test_who_leaves_while_a_write_gets_lost_leaves_all_that_was_said(keep: Keep) -> None:
+    here, there = keep(), keep()
+    stream = here.open(kept=record(2))
+    await here.write()
+    stream.says(4)
+
+    async def lost(self: Records, all_of: Sequence[Save | End]) -> list[Kept]:
+        here.left(stream, ())
+        raise TimeoutError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Records, "tell", lost)
+        with pytest.raises(TimeoutError):
+            await here.write()
+    await here.write()
+    came = await there.come(stream, last_seq=-1)
+    assert [told.seq for told in came.missed] == [0, 1, 2, 3]
+
+
 async def test_nobody_waits_for_a_valkey_that_does_not_answer(
     keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,9 +120,6 @@ class Lane:
 
     def flush(self) -> None:
         self.flushes_asked += 1
-        last = self._flushes[-1] if self._flushes else None
-        if last is not None and last[0] == self._tape.end and last[1] <= self.flushes_done:
-            self._flushes.pop()  # this one does the same for a worker that hears it again
         self._flushes.append((self._tape.end, self.flushes_asked))
 
     def end(self, input_ms: int) -> None:
@@ -217,8 +214,9 @@ class Lane:
         self._rests, self._paused = Rests(self._tape.end), True
 
     def may_move(self) -> bool:
-        """Counts, so it is to be asked once for each move."""
-        if self._processed > self._moved_at:
+        """Counts, so it is to be asked once for each move from a worker that had something to do."""
+        given = self._tape.end - self._worker_processed >= self._chunk or self.flushing or self._end_fed
+        if self._processed > self._moved_at or (self._worker_processed > self._origin and not given):
             self._moves, self._moved_at = 0, self._processed
         self._moves += 1
         return self._moves <= MAX_FRUITLESS_MOVES

@@ -139,6 +139,16 @@ def test_it_may_be_moved_so_often_for_nothing() -> None:
     assert [lane.may_move() for _ in range(MAX_FRUITLESS_MOVES + 1)] == [True] * MAX_FRUITLESS_MOVES + [False]
 
 
+def test_who_is_silent_may_outlive_any_number_of_workers() -> None:
+    """They had done all there was, and died of something else."""
+    lane = lane_with(5)
+    for _ in range(3 * MAX_FRUITLESS_MOVES):
+        lane.progress(5 * SAMPLE_RATE - CHUNK // 2, 5 * SAMPLE_RATE - CHUNK // 2)
+        assert lane.may_move()
+        move(lane)
+        lane.items_to_send()
+
+
 def test_a_worker_that_does_nothing_of_much_is_found_out() -> None:
     lane = lane_with(1)
     lane.progress(SAMPLE_RATE)

@@ -15,7 +15,6 @@ import sys
 import time
 from functools import partial
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import Any
 
 # First, because it installs the reactor; then the application, because it sets Django up.
@@ -23,15 +22,14 @@ from daphne.server import Server  # isort: skip
 from config.asgi import application  # isort: skip
 
 from autobahn.websocket.types import ConnectionDeny
-from daphne import http_protocol, ws_protocol
-from daphne import server as daphne_server
+from daphne import http_protocol
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import defer, reactor
 from twisted.internet.error import CannotListenError
 from twisted.web import http
 
 from config import env
-from gateway import process, telemetry
+from gateway import process, steady, telemetry
 from gateway.flow import Entrance, Inbox, Outlet
 from gateway.http_protocol import Channel, Request
 from metering.spool import SpoolError
@@ -44,8 +42,8 @@ HANDSHAKE_S = 15
 # Connections that wait to be accepted. With Twisted's 50 the kernel drops the others of a storm: they try
 # again after seconds of silence, instead of hearing at once when to.
 BACKLOG = 2048
-# Daphne asks the wall clock how long something takes. Somebody may set that, and no stream ends by it.
-http_protocol.time = ws_protocol.time = daphne_server.time = SimpleNamespace(time=time.monotonic)
+
+steady.keep_time()
 
 
 class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types

@@ -354,8 +354,8 @@ def _known(claimed: Claimed, token: Token) -> Record:
     return record if record.mark.next_seq >= token.mark.next_seq else Record(alone, record.finals)
 
 
-def _sealed(stream: str, finals: Iterable[Told]) -> tuple[bytes, ...]:
-    return tuple(seal(state.encode(told), stream) for told in finals)
+def _sealed(stream: str, finals: Iterable[Told]) -> tuple[tuple[int, bytes], ...]:
+    return tuple((told.seq, seal(state.encode(told), stream)) for told in finals)
 
 
 def _some_of(items: list[Some]) -> Iterator[list[Some]]:

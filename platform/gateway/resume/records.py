@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import chain
 from typing import Any
 
 from redis.asyncio import Redis
@@ -32,9 +33,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # KEYS: record, finals, due. ARGV: id, generation, held (1, or 0: it has left), ms to come back, ms to keep,
-# stand, entry or '' for the one before, how many finals there are, then those that are new. Answer: 1; 2 when
-# no finals were known before; 0 when it is another's by now, or has ended. One that was given up while its
-# connection could not be heard of goes on.
+# stand, entry or '' for the one before, how many finals there are, then those that are new, each after its
+# number, so that asking twice is asking once. Answer: 1; 2 when no finals were known before; 0 when it is
+# another's by now, or has ended. One that was given up while its connection could not be heard of goes on.
 SAVE = f"""{_NOW}
 local gen, over = unpack(redis.call('HMGET', KEYS[1], 'gen', 'over'))
 local mine = tonumber(ARGV[2])
@@ -45,8 +46,11 @@ local held = ARGV[3] == '1' and now or 0
 redis.call('HSET', KEYS[1], 'gen', ARGV[2], 'held', held, 'until', now + ARGV[4], 'stand', ARGV[6])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'entry', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-for index = 9, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[index]) end
-if ARGV[8] ~= '0' then redis.call('LTRIM', KEYS[2], -ARGV[8], -1) end
+for index = 9, #ARGV, 2 do
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], ARGV[index], ARGV[index])
+    redis.call('ZADD', KEYS[2], ARGV[index], ARGV[index + 1])
+end
+if ARGV[8] ~= '0' then redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[8] - 1) end
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1])
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
@@ -90,7 +94,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1])
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
-return {{'yours', gen, after, stand or '', redis.call('LRANGE', KEYS[2], 0, -1)}}
+return {{'yours', gen, after, stand or '', redis.call('ZRANGE', KEYS[2], 0, -1)}}
 """
 
 # KEYS: due. ARGV: the prefix of records, what is after it for finals, how many, ms until they are given to
@@ -146,7 +150,7 @@ class Save:
     held: bool
     stand: bytes
     entry: bytes  # b"": as before
-    finals: tuple[bytes, ...] = ()  # new ones
+    finals: tuple[tuple[int, bytes], ...] = ()  # new ones, by their numbers
     remembered: int = 0  # finals in all
 
 
@@ -187,7 +191,7 @@ class Records:
                 continue
             till = self._window + (self._lease if one.held else 0)
             arguments = [one.stream, one.generation, int(one.held), till, self._keep, one.stand, one.entry]
-            arguments += [one.remembered, *one.finals]
+            arguments += [one.remembered, *chain.from_iterable(one.finals)]
             await self._save(self._keys(one.stream), arguments, pipeline)
         return [Kept(answer) for answer in await pipeline.execute()]
 

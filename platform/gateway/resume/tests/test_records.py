@@ -33,7 +33,9 @@ async def make(valkey_server: str) -> AsyncIterator[Make]:
 
 
 def save(generation: int = 1, *, held: bool = False, stand: bytes = b"stand", **more: object) -> Save:
-    return Save("s", generation, held, stand, more.pop("entry", b"entry"), **more)  # type: ignore[arg-type]
+    finals = tuple((final[0], final) for final in more.pop("finals", ()))  # type: ignore[attr-defined]
+    entry = more.pop("entry", b"entry")
+    return Save("s", generation, held, stand, entry, finals, **more)  # type: ignore[arg-type]
 
 
 async def claim(kept: Records, generation: int = 1, *, alone: bool = False) -> Claimed:
@@ -56,6 +58,15 @@ async def test_no_more_finals_are_kept_than_are_remembered(make: Make) -> None:
     # All of them once more, after an answer that was lost: no more than these.
     await kept.tell([save(2, finals=(b"c", b"d"), remembered=2)])
     assert (await claim(kept, 2)).finals == (b"c", b"d")
+
+
+async def test_what_was_written_twice_is_there_once_and_pushes_nothing_out(make: Make) -> None:
+    """Whoever asks Valkey asks again where the answer was lost."""
+    kept = make()
+    await kept.tell([save(finals=(b"a", b"b"), remembered=2)])
+    for _ in range(2):
+        await kept.tell([save(finals=(b"c",), remembered=3)])
+    assert (await claim(kept)).finals == (b"a", b"b", b"c")
 
 
 async def test_of_many_who_come_at_once_one_has_it(make: Make) -> None:

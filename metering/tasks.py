@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from celery import Task, shared_task
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
 
 from metering import events, requests, services, stored
 from metering.events import UsageEvent
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 MAX_RETRIES = 500
 LONGEST_PAUSE_S = 300
 STUBBORNLY: dict[str, Any] = {
-    "autoretry_for": (OperationalError, InterfaceError, RecordingStuck),
+    "autoretry_for": (OperationalError, InternalError, InterfaceError, RecordingStuck),
     "retry_backoff": True,
     "retry_backoff_max": LONGEST_PAUSE_S,
     "retry_jitter": True,

@@ -7,7 +7,14 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    transaction,
+)
 
 from metering import services
 from metering.ledger.errors import RecordingStuck
@@ -101,7 +108,15 @@ def test_what_the_database_does_not_take_keeps_no_other_from_being_stored(
     assert "tag" not in caplog.text
 
 
-@pytest.mark.parametrize("error", [OperationalError("it is starting up"), InterfaceError(), RecordingStuck()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("it is starting up"),
+        InternalError("cannot execute INSERT in a read-only transaction"),  # it is about to be the primary
+        InterfaceError(),
+        RecordingStuck(),
+    ],
+)
 def test_what_will_pass_is_tried_again_and_not_for_ever(
     acme: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

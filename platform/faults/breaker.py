@@ -48,6 +48,10 @@ class Breaker:
         self._trial_until = now + TRIAL_S
         return 0.0
 
+    def left(self) -> None:
+        """Who asked has gone before there was an answer. If it was the one who tries, another may."""
+        self._trial_until = 0.0
+
     def worked(self) -> None:
         self._failures = self._tries = 0
 

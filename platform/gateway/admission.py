@@ -187,6 +187,9 @@ class Admission:
             self._note(error)
             log.warning("limits: %s", type(error).__name__)
             raise _unavailable() from None
+        except asyncio.CancelledError:
+            self.breaker.left()
+            raise
         self.breaker.worked()
         stop_if_cancelled()
         return answer

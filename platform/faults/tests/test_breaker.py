@@ -51,6 +51,14 @@ def test_who_tries_and_is_never_heard_of_again_does_not_keep_it_open() -> None:
     assert breaker.wait_s(200.0 + TRIAL_S) == 0
 
 
+def test_when_who_tries_has_gone_another_one_tries() -> None:
+    breaker = opened()
+    assert breaker.wait_s(200.0) == 0
+    breaker.left()
+    assert breaker.wait_s(200.0) == 0
+    assert breaker.wait_s(200.0) == TRIAL_S
+
+
 def test_the_pauses_of_two_are_not_the_same_and_never_less_than_half() -> None:
     pauses = set()
     for _ in range(50):

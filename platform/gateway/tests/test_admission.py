@@ -326,6 +326,18 @@ async def test_the_breaker_closes_by_itself_when_redis_is_back(gateway: Open) ->
     await until(lambda: lets_in(door, grant()) if not door.breaker.open else _no())
 
 
+async def test_a_client_that_hangs_up_while_it_tries_for_all_keeps_nobody_from_trying(gateway: Open) -> None:
+    door = await gateway()
+    while not door.breaker.open:
+        door.breaker.failed(asyncio.get_running_loop().time() - 60)
+    tries = asyncio.create_task(door.enter(HandStream(grant())))
+    await asyncio.sleep(0)
+    assert door.breaker.resting(asyncio.get_running_loop().time())
+    tries.cancel()
+    await asyncio.gather(tries, return_exceptions=True)
+    assert await lets_in(door, grant())
+
+
 async def _no() -> bool:
     return False
 

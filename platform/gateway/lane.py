@@ -256,6 +256,8 @@ class Lane:
 
     def tell(self, final: Transcript) -> None:
         """It is on its way to the client."""
+        if not (final.words or final.speech_final):
+            return  # nobody has spoken
         self._told.extend(word.text for word in final.words)
         self._told_until_ms = max(self._told_until_ms, final.end_ms)
         self._told_pause = final.speech_final

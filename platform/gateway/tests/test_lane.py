@@ -305,6 +305,19 @@ def test_a_worker_is_sent_no_more_than_it_can_hold() -> None:
     assert given[-1].position + len(given[-1].pcm) // 2 == 70 * SAMPLE_RATE
 
 
+def test_an_answer_without_words_is_not_the_last_that_was_said() -> None:
+    """To whoever comes back: a word may have begun before it."""
+    lane = lane_with(3)
+    (said,) = hear_final(lane, 0, "one two", 0.5)
+    lane.flush()
+    lane.progress(3 * SAMPLE_RATE)
+    (answer,) = lane.flushed(Flushed(stream="s", epoch=1, token=1))
+    lane.tell(said)
+    lane.tell(answer)
+    assert answer.end_ms > said.end_ms
+    assert (lane.mark().told_ms, lane.mark().paused) == (said.end_ms, True)
+
+
 def test_flushes_are_made_again_where_they_were_and_answered_once() -> None:
     lane = lane_with(2)
     lane.flush()

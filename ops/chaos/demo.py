@@ -26,7 +26,7 @@ from ops.local.errors import LocalError
 from ops.local.running import Paths, read_json
 
 BACK_S = 90.0
-RECORDED_S = 30.0
+RECORDED_S = 90.0  # what a dead gateway had written down is taken over within a minute
 USAGE = "SELECT from_ms, to_ms FROM metering_usageevent WHERE stream = %s"
 LEDGER = "SELECT coalesce(sum(ms), 0) FROM metering_ledgerentry WHERE request_id = %s"
 

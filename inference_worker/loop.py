@@ -84,7 +84,7 @@ class Worker:
         self._changes: list[Opening | Closing] = []
         self._leases: dict[int, Lease] = {}  # as the engine knows them
         self._work = asyncio.Event()
-        self._started = self._draining = self._stopped = False
+        self._started = self._draining = False
         self._told = WorkerState.STARTING
         self._debug_timing = debug_timing
         telemetry.capacity.set(self.slots.size)
@@ -93,8 +93,6 @@ class Worker:
 
     @property
     def state(self) -> WorkerState:
-        if self._stopped:
-            return WorkerState.STOPPED
         if not self._started:
             return WorkerState.STARTING
         if self.room.busy_s > self._hangs_after_s or self.room.breaker.open or self._recorder.trouble:
@@ -216,8 +214,6 @@ class Worker:
             outcome = await self._step(batch)
             self._publish(batch, outcome)
             self._tell_of_changes()
-        self._stopped = True
-        self._changed()
         await self.room.shut_down()
 
     def _tell_of_changes(self) -> None:

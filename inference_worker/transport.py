@@ -93,11 +93,12 @@ class Transport:
             tasks.create_task(self._sending(receiver))
             tasks.create_task(self._beating(heartbeat, receiver))
 
-    async def close(self, last: Heartbeat, patience_s: float = 1.0) -> None:
-        """After `run` was cancelled: say so, then give what is under way a moment to be sent."""
-        await self._send_heartbeat(last)
+    async def close(self, last: Heartbeat) -> None:
+        """After `run` was cancelled: send what is left, and say so after it. A gateway takes no result of a
+        worker that has stopped."""
         for gateway, link in self._links.items():
             await self._publish(gateway, link.peer.envelopes_to_send(self._clock()))
+        await self._send_heartbeat(last)
         await self._layer.flush()
 
     @property

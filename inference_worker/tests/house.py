@@ -37,6 +37,7 @@ NO_WAIT = Wait(0, 0, 0)
 class House:
     worker: Worker
     telemetry: Telemetry
+    running: asyncio.Task[None]
     sent: dict[str, list[ToGateway]] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -100,8 +101,7 @@ async def house(
         hangs_after_s=hangs_after_s,
         **more,
     )
-    inside.append(House(worker, telemetry))
-    task = asyncio.create_task(worker.run())
+    inside.append(House(worker, telemetry, asyncio.create_task(worker.run())))
     try:
         await inside[0].until(lambda: worker.state is WorkerState.READY)
         yield inside[0]
@@ -109,7 +109,7 @@ async def house(
         worker.drain()
         worker.give_up()
         async with asyncio.timeout(DEADLINE_S):
-            await task
+            await inside[0].running
 
 
 def opening(

@@ -80,6 +80,8 @@ async def test_when_it_is_due_its_streams_finish_and_it_asks_to_be_started_again
         await g.until(lambda: g.beats[-1].state is WorkerState.DRAINING)
         g.say(*silence(3.05, start=48_000), end())
         assert isinstance(await g.over(), Ended)
+        # It has stopped once its results are there, not before: nobody takes them from one that has.
+        assert g.beats[-1].state is WorkerState.DRAINING
         assert g.text() == SAID
         assert await lives.over() is Exit.RECYCLED
         await g.until(lambda: g.beats[-1].state is WorkerState.STOPPED)

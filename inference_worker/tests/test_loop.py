@@ -360,7 +360,7 @@ async def test_draining_refuses_the_new_and_finishes_the_old() -> None:
         h.say(*silence(3.05, "old", start=48_000), end("old"))
         assert isinstance(await h.over("old"), Ended)
         assert h.text("old") == SAID
-        await h.until(lambda: h.worker.state is WorkerState.STOPPED)
+        await h.until(lambda: h.running.done())
 
 
 async def test_giving_up_fails_what_is_left_by_name() -> None:
@@ -373,7 +373,7 @@ async def test_giving_up_fails_what_is_left_by_name() -> None:
         assert isinstance(failed, Failed)
         assert failed.code == "worker_stopping"
         assert failed.processed == h.heard(Progress)[-1].processed
-        await h.until(lambda: h.worker.state is WorkerState.STOPPED)
+        await h.until(lambda: h.running.done())
 
 
 async def test_a_thousand_openings_and_closings_leave_every_slot_free() -> None:

@@ -45,7 +45,8 @@ PARTS = (
         "the control plane", "not stack", ("metering", "ops", "platform", "regions", "stenogate", "tenants")
     ),
     Part("worker, failover", "not stack", ("inference_worker", "tests")),
-    Part("what users do", "stack", ("tests/acceptance", "tests/benchmarks", "tests/crash")),
+    Part("what users do", "stack", ("tests/acceptance",)),
+    Part("crashes, benchmarks", "stack", ("tests/benchmarks", "tests/crash")),
 )
 
 

@@ -41,9 +41,7 @@ CONTROL = ("metering", "ops", "platform", "regions", "stenogate", "tenants")
 # Those that take longest come first.
 PARTS = (
     Part("the whole service", "stack", ("tests/integration",)),
-    Part(
-        "the control plane", "not stack", ("metering", "ops", "platform", "regions", "stenogate", "tenants")
-    ),
+    Part("the control plane", "not stack", CONTROL),
     Part("worker, failover", "not stack", ("inference_worker", "tests")),
     Part("what users do", "stack", ("tests/acceptance",)),
     Part("crashes, benchmarks", "stack", ("tests/benchmarks", "tests/crash")),

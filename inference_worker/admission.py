@@ -5,14 +5,12 @@ from __future__ import annotations
 from inference_worker.engines.base import EngineInfo
 from wire.messages import Open, WorkerState
 
-BUSY = {WorkerState.DRAINING: "draining", WorkerState.STOPPED: "draining"}
-
 
 def refusal(opening: Open, info: EngineInfo, state: WorkerState, recorded_room: int) -> str | None:
     """The code of the reason why not, or None. Whether a slot is free is the arena's to say."""
     options = opening.options
     if state is not WorkerState.READY:
-        return BUSY.get(state, "unhealthy")
+        return "draining" if state is WorkerState.DRAINING else "unhealthy"
     if options.model not in ("", "default", info.model):
         return "unknown_model"
     if options.version not in ("", "latest", info.version):

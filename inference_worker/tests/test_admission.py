@@ -55,7 +55,6 @@ def test_a_version_is_the_worker_s_or_none_in_particular() -> None:
         (WorkerState.STARTING, "unhealthy"),
         (WorkerState.UNHEALTHY, "unhealthy"),
         (WorkerState.DRAINING, "draining"),
-        (WorkerState.STOPPED, "draining"),
     ],
 )
 def test_a_worker_that_is_not_ready_refuses(state: WorkerState, code: str) -> None:

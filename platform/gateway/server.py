@@ -43,8 +43,6 @@ HANDSHAKE_S = 15
 # again after seconds of silence, instead of hearing at once when to.
 BACKLOG = 2048
 
-steady.keep_time()
-
 
 class Protocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     denial: dict[str, Any] | None = None
@@ -203,6 +201,7 @@ class GatewayServer(Server):  # type: ignore[misc]
 
 
 def main() -> None:
+    steady.keep_time()
     try:
         process.current()
     except SpoolError as error:

@@ -26,7 +26,7 @@ def tests(tmp_path):
 
     def write(text):
         file = tmp_path / "test_it.py"
-        file.write_text("import time, pytest\n" + textwrap.dedent(text))
+        file.write_text("import pytest\n" + textwrap.dedent(text))
         (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = stack: of the whole service\n")
         return [str(file), "-c", str(tmp_path / "pytest.ini")]
 
@@ -39,6 +39,12 @@ def run(arguments):
         cwd=parts.ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+
+
+def ended(arguments):
+    process = run(arguments)
+    said, _ = process.communicate(timeout=60)
+    return process.returncode, said
 
 
 def test_every_room_of_tests_is_in_one_part():
@@ -65,7 +71,7 @@ def test_what_is_in_its_rooms_for_users_needs_the_whole_service():
 
 
 def test_both_run_and_both_are_shown(tests):
-    process = run(
+    code, said = ended(
         tests("""
         @pytest.mark.stack
         def test_one(): pass
@@ -73,30 +79,28 @@ def test_both_run_and_both_are_shown(tests):
         def test_three(): pass
     """)
     )
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert code == 0
     assert "======== the whole service ========" in said
     assert "\nthe whole service: 1 passed, 2 deselected in" in said
     assert "\nall others: 2 passed, 1 deselected in" in said
 
 
 def test_a_failure_in_one_is_shown_and_fails_the_whole(tests):
-    process = run(
+    code, said = ended(
         tests("""
         @pytest.mark.stack
         def test_one(): pass
         def test_two(): assert False, "the reason"
     """)
     )
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert code == 1
     assert "AssertionError: the reason" in said
     assert "1 failed, 1 deselected in" in said
     assert "1 passed, 1 deselected in" in said
 
 
 def test_a_part_that_is_killed_fails_the_whole(tests):
-    process = run(
+    code, said = ended(
         tests("""
         import os
         @pytest.mark.stack
@@ -104,23 +108,22 @@ def test_a_part_that_is_killed_fails_the_whole(tests):
         def test_two(): pass
     """)
     )
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 9
+    assert code == 9
     assert "the whole service: was killed by SIGKILL" in said
 
 
 def test_a_stop_ends_both_and_lets_them_clean_up(tests, tmp_path):
     process = run(
         tests(f"""
-        import os
+        import os, signal
         def say(what): open({str(tmp_path)!r} + f"/{{what}}{{os.getpid()}}", "w").close()
         @pytest.fixture
         def server():
             yield
             say("down")
         @pytest.mark.stack
-        def test_one(server): say("up"); time.sleep(60)
-        def test_two(server): say("up"); time.sleep(60)
+        def test_one(server): say("up"); signal.pause()
+        def test_two(server): say("up"); signal.pause()
     """)
     )
     deadline = time.monotonic() + 30

@@ -31,6 +31,15 @@ def joined(words: Sequence[Word], said: int) -> Rejoin:
     return Rejoin(boundary, [word.text for word in words[:said]][-REMEMBERED_WORDS:])
 
 
+def new_of(rejoin: Rejoin, *finals: Sequence[Word]) -> list[Word]:
+    """Of all of them, one after the other."""
+    new: list[Word] = []
+    for final in finals:
+        new += rejoin.new_in(final)
+        rejoin.remember(final)
+    return new
+
+
 def test_what_ended_before_the_boundary_has_been_said() -> None:
     words = spoken("every second is billed once")
     assert texts(joined(words, 3).new_in(words)) == "billed once"
@@ -111,10 +120,7 @@ def test_a_final_may_end_before_what_was_said_last() -> None:
     """Then what it ends with is not to be held against the last words said."""
     words = spoken("the yes the no no no a no the a no a")
     rejoin = joined(words, 11)
-    new = []
-    for final in (words[:9], words[9:10], words[10:]):
-        new += rejoin.new_in(final)
-        rejoin.remember(final)
+    new = new_of(rejoin, words[:9], words[9:10], words[10:])
     assert texts(new) == "a"
 
 
@@ -122,10 +128,7 @@ def test_after_something_new_a_word_that_was_said_before_is_new_too() -> None:
     words = spoken("yes no yes no")
     rejoin = joined(words, 2)
     again = (*words[:3], *shifted(words[3:], -100))
-    new = []
-    for final in (again[:2], again[2:3], again[3:]):
-        new += rejoin.new_in(final)
-        rejoin.remember(final)
+    new = new_of(rejoin, again[:2], again[2:3], again[3:])
     assert texts(new) == "yes no"
 
 

@@ -13,31 +13,39 @@ from metering.requests import Request
 
 
 @pytest.fixture
-async def make(valkey_server: str) -> AsyncIterator[Make]:
-    """Gateways of one region that no other test has."""
-    region = f"test-{uuid.uuid4().hex[:8]}"
-    async with AsyncExitStack() as leaving:
-
-        def one(window_s: float = 60.0) -> House:
-            made = House(valkey.client(valkey_server), region, window_s)
-            leaving.push_async_callback(made.records.close)
-            return made
-
-        yield one
+def region() -> str:
+    """One that no other test has."""
+    return f"test-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture
-async def keep(valkey_server: str) -> AsyncIterator[Keep]:
+async def leaving() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def make(valkey_server: str, region: str, leaving: AsyncExitStack) -> Make:
+    """Gateways of one region."""
+
+    def one(window_s: float = 60.0) -> House:
+        made = House(valkey.client(valkey_server), region, window_s)
+        leaving.push_async_callback(made.records.close)
+        return made
+
+    return one
+
+
+@pytest.fixture
+async def keep(valkey_server: str, region: str, leaving: AsyncExitStack) -> Keep:
     """Their keepers only. None writes by itself."""
-    region = f"test-{uuid.uuid4().hex[:8]}"
-    async with AsyncExitStack() as leaving:
 
-        def one(window_s: float = 60.0) -> Gateway:
-            kept = Shaky(valkey.client(valkey_server), region, window_s)
-            logged: list[Request] = []
-            made = Gateway(kept, window_s, logged.extend)
-            made.records, made.logged = kept, logged
-            leaving.push_async_callback(kept.close)
-            return made
+    def one(window_s: float = 60.0) -> Gateway:
+        kept = Shaky(valkey.client(valkey_server), region, window_s)
+        logged: list[Request] = []
+        made = Gateway(kept, window_s, logged.extend)
+        made.records, made.logged = kept, logged
+        leaving.push_async_callback(kept.close)
+        return made
 
-        yield one
+    return one
